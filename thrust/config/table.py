@@ -1,0 +1,444 @@
+"""The table of settings: Config's fields, each with its variables, kind of value, default, meaning and state.
+
+Everything about settings comes from here: look-up, error sentences and warnings (`loading`), `thrust --help` and
+`--print-config` (`cli`), and the table in README.md, which a test compares. To add a setting, add a field.
+The names are a contract: ours, and those of Thruster (basecamp/thruster), whose users shall not have to change theirs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thrust.config import values
+from thrust.config.values import CODINGS, LOOPBACK, SEND_FILE_HEADER, Http2, Kind, LogFormat, Restart
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+PREFIXES = ("THRUST_", "THRUSTER_")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table; the field of Config that carries it adds the default.
+
+    `name` is the variable that the documentation uses, `thruster` the one that Thruster has for it (often the same).
+    `thruster_kind` reads the latter where Thruster means another kind of value. `default_text` describes a default
+    that depends on other settings. `pending` names the feature that this version lacks; empty if it works.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    group: str
+    thruster: str = ""
+    thruster_first: bool = False
+    thruster_kind: Kind | None = None
+    default_text: str = ""
+    pending: str = ""
+    secret: bool = False
+    empty_is_off: bool = False
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Every variable that may hold this setting, the one that wins first."""
+        bare = [name for name in (self.name, self.thruster) if name and not name.startswith("THRUST_")]
+        if self.thruster_first:
+            bare.reverse()
+        stems = [name.removeprefix("THRUST_") for name in (self.name, self.thruster) if name]
+        return tuple(dict.fromkeys([prefix + stem for prefix in PREFIXES for stem in stems] + bare))
+
+    def kind_in(self, variable: str) -> Kind:
+        """How the value of `variable`, one of `variables`, is read."""
+        if self.thruster_kind is not None and variable.endswith(self.thruster):
+            return self.thruster_kind
+        return self.kind
+
+    def text(self, value: object) -> str:
+        """`value` as it may be shown to whoever reads logs."""
+        return "(hidden)" if self.secret and value else self.kind.text(value)
+
+
+def _setting(name: str, kind: Kind, default: object, meaning: str, group: str, **rest: Any) -> Any:
+    setting = Setting(name, kind, meaning, group, **rest)
+    return field(default=default, repr=not setting.secret, metadata={"setting": setting})
+
+
+_LISTEN = "Ports and addresses"
+_WORKER = "Worker"
+_LIMITS = "Limits and deadlines"
+_FORWARD = "Forwarding"
+_LOG = "Log"
+_TLS = "TLS and HTTP/2"
+_ACME = "Certificates by ACME"
+_CACHE = "Cache and compression"
+_FILES = "Sending files"
+_ADMIN = "Metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting with its effective value; `Config()` is what an empty environment gives.
+
+    Durations are seconds; 0 means no deadline for the idle, read, write and worker timeouts, and no waiting for the
+    boot and shutdown timeouts. `host` None is all interfaces.
+    """
+
+    port: int = _setting(
+        "PORT",
+        values.LISTEN_PORT,
+        3000,
+        "port that thrust listens on; if both names are set, HTTP_PORT wins",
+        _LISTEN,
+        thruster="HTTP_PORT",
+        thruster_first=True,  # PORT is often set by the platform, HTTP_PORT only on purpose
+    )
+    worker_port: int = _setting(
+        "THRUST_WORKER_PORT",
+        values.PORT,
+        3001,
+        "port of the worker on 127.0.0.1",
+        _LISTEN,
+        thruster="TARGET_PORT",
+    )
+    host: str | None = _setting(
+        "THRUST_HOST",
+        values.HOST,
+        None,
+        "address to listen on",
+        _LISTEN,
+    )
+
+    restart: Restart = _setting(
+        "THRUST_RESTART",
+        values.RESTART,
+        Restart.NEVER,
+        "on-failure: start a crashed worker again, with back-off",
+        _WORKER,
+    )
+    health_path: str | None = _setting(
+        "THRUST_HEALTH_PATH",
+        values.URL_PATH,
+        "/up",
+        "path of health checks, answered also while the worker boots",
+        _WORKER,
+    )
+    boot_timeout_s: float = _setting(
+        "THRUST_BOOT_TIMEOUT",
+        values.DURATION,
+        60.0,
+        "requests wait so long for a booting worker, then 503",
+        _WORKER,
+    )
+    shutdown_timeout_s: float = _setting(
+        "THRUST_SHUTDOWN_TIMEOUT",
+        values.DURATION,
+        8.0,
+        "time to drain and to stop the worker, together",
+        _WORKER,
+    )
+
+    worker_timeout_s: float = _setting(
+        "THRUST_WORKER_TIMEOUT",
+        values.DURATION,
+        300.0,
+        "to the worker's first byte of a response, then 504; 0: none",
+        _LIMITS,
+    )
+    idle_timeout_s: float = _setting(
+        "HTTP_IDLE_TIMEOUT",
+        values.DURATION,
+        120.0,
+        "a client's connection without a request is kept so long; 0: no limit",
+        _LIMITS,
+        thruster="HTTP_IDLE_TIMEOUT",
+    )
+    read_timeout_s: float = _setting(
+        "HTTP_READ_TIMEOUT",
+        values.DURATION,
+        30.0,
+        "for a whole request head, and between two reads of a body; 0: no limit",
+        _LIMITS,
+        thruster="HTTP_READ_TIMEOUT",
+    )
+    write_timeout_s: float = _setting(
+        "HTTP_WRITE_TIMEOUT",
+        values.DURATION,
+        30.0,
+        "between two writes of a response that the client does not take; 0: no limit",
+        _LIMITS,
+        thruster="HTTP_WRITE_TIMEOUT",
+    )
+    max_request_body_bytes: int = _setting(
+        "MAX_REQUEST_BODY",
+        values.SIZE,
+        0,
+        "a larger request body gets 413; 0: no limit",
+        _LIMITS,
+        thruster="MAX_REQUEST_BODY",
+    )
+
+    forward_headers: bool = _setting(
+        "FORWARD_HEADERS",
+        values.SWITCH,
+        True,
+        "trust the X-Forwarded-* that a client sends",
+        _FORWARD,
+        thruster="FORWARD_HEADERS",
+        default_text="on without TLS, off with",
+    )
+    trusted_proxies: "tuple[IPv4Network | IPv6Network, ...]" = _setting(
+        "THRUST_TRUSTED_PROXIES",
+        values.NETWORKS,
+        (),
+        "trust them from these addresses only",
+        _FORWARD,
+    )
+    bad_gateway_page: Path = _setting(
+        "BAD_GATEWAY_PAGE",
+        values.FILE,
+        Path("public/502.html"),
+        "page for 502 if the file exists; 503.html and 504.html beside it",
+        _FORWARD,
+        thruster="BAD_GATEWAY_PAGE",
+    )
+
+    log_requests: bool = _setting(
+        "LOG_REQUESTS",
+        values.SWITCH,
+        True,
+        "log each request",
+        _LOG,
+        thruster="LOG_REQUESTS",
+    )
+    log_format: LogFormat = _setting(
+        "THRUST_LOG_FORMAT",
+        values.LOG_FORMAT,
+        LogFormat.AUTO,
+        "json, text, or auto: text on a terminal",
+        _LOG,
+    )
+    log_exclude: tuple[str, ...] = _setting(
+        "THRUST_LOG_EXCLUDE",
+        values.URL_PATHS,
+        (),
+        "paths whose requests are not logged",
+        _LOG,
+    )
+    debug: bool = _setting(
+        "DEBUG",
+        values.SWITCH,
+        False,
+        "log what thrust does in detail",
+        _LOG,
+        thruster="DEBUG",
+    )
+
+    tls_certificate_path: Path | None = _setting(
+        "SSL_CERT_PATH",
+        values.FILE,
+        None,
+        "certificate chain (PEM); turns TLS on",
+        _TLS,
+        pending="TLS",
+    )
+    tls_key_path: Path | None = _setting(
+        "SSL_KEY_PATH",
+        values.FILE,
+        None,
+        "its private key (PEM)",
+        _TLS,
+        pending="TLS",
+    )
+    https_port: int | None = _setting(
+        "HTTPS_PORT",
+        values.PORT,
+        None,
+        "port for TLS; without it a static certificate is served on PORT",
+        _TLS,
+        thruster="HTTPS_PORT",
+        default_text="443 with ACME",
+        pending="TLS",
+    )
+    http2: Http2 = _setting(
+        "THRUST_HTTP2",
+        values.HTTP2,
+        Http2.OFF,
+        "offer HTTP/2 over TLS; auto does not mind if there is none",
+        _TLS,
+        default_text="0; auto with TLS_DOMAIN",
+        pending="HTTP/2",
+    )
+    h2c: bool = _setting(
+        "THRUST_H2C",
+        values.SWITCH,
+        False,
+        "HTTP/2 without TLS, by prior knowledge, on PORT",
+        _TLS,
+        thruster="H2C_ENABLED",
+        pending="HTTP/2",
+    )
+
+    acme_domains: tuple[str, ...] = _setting(
+        "THRUST_ACME_DOMAIN",
+        values.DOMAINS,
+        (),
+        "domains to get certificates for; turns TLS on",
+        _ACME,
+        thruster="TLS_DOMAIN",
+        pending="ACME",
+    )
+    acme_directory: str = _setting(
+        "ACME_DIRECTORY",
+        values.HTTPS_URL,
+        LETS_ENCRYPT,
+        "the certificate authority",
+        _ACME,
+        thruster="ACME_DIRECTORY",
+        default_text="Let's Encrypt",
+        pending="ACME",
+    )
+    acme_email: str | None = _setting(
+        "ACME_EMAIL",
+        values.EMAIL,
+        None,
+        "where it may write to",
+        _ACME,
+        thruster="ACME_EMAIL",
+        pending="ACME",
+    )
+    eab_kid: str | None = _setting(
+        "EAB_KID",
+        values.TOKEN,
+        None,
+        "external account: key identifier",
+        _ACME,
+        thruster="EAB_KID",
+        pending="ACME",
+    )
+    eab_hmac_key: bytes | None = _setting(
+        "EAB_HMAC_KEY",
+        values.BASE64,
+        None,
+        "external account: key, base64 in any spelling",
+        _ACME,
+        thruster="EAB_HMAC_KEY",
+        pending="ACME",
+        secret=True,
+    )
+    storage_path: Path = _setting(
+        "STORAGE_PATH",
+        values.FILE,
+        Path("storage/thrust"),
+        "folder for certificates and the account key",
+        _ACME,
+        thruster="STORAGE_PATH",
+        pending="ACME",
+    )
+
+    cache_size_bytes: int = _setting(
+        "CACHE_SIZE",
+        values.SIZE,
+        64 * 2**20,
+        "memory for cached responses; 0 turns the cache off",
+        _CACHE,
+        thruster="CACHE_SIZE",
+        pending="the cache",
+    )
+    max_cache_item_size_bytes: int = _setting(
+        "THRUST_MAX_CACHE_ITEM_SIZE",
+        values.SIZE,
+        2**20,
+        "a larger body is not cached",
+        _CACHE,
+        thruster="MAX_CACHE_ITEM_SIZE",
+        pending="the cache",
+    )
+    compression: tuple[str, ...] = _setting(
+        "THRUST_COMPRESSION",
+        values.CODING_LIST,
+        CODINGS,
+        "content codings in order of preference, on or off",
+        _CACHE,
+        thruster="GZIP_COMPRESSION_ENABLED",
+        thruster_kind=values.CODING_SWITCH,
+        pending="compression",
+    )
+    compression_disable_on_auth: bool = _setting(
+        "GZIP_COMPRESSION_DISABLE_ON_AUTH",
+        values.SWITCH,
+        False,
+        "no compression for requests with a cookie or Authorization (BREACH)",
+        _CACHE,
+        thruster="GZIP_COMPRESSION_DISABLE_ON_AUTH",
+        pending="compression",
+    )
+    compression_jitter_bytes: int = _setting(
+        "GZIP_COMPRESSION_JITTER",
+        values.SIZE,
+        32,
+        "compressed dynamic responses vary by up to so much (BREACH); 0: off",
+        _CACHE,
+        thruster="GZIP_COMPRESSION_JITTER",
+        pending="compression",
+    )
+
+    send_file_header: str | None = _setting(
+        "THRUST_SEND_FILE_HEADER",
+        values.FIELD_NAME,
+        SEND_FILE_HEADER,
+        "header by which the app names a file to send; empty or off: none",
+        _FILES,
+        thruster="X_SENDFILE_ENABLED",
+        thruster_kind=values.FIELD_NAME_SWITCH,
+        empty_is_off=True,
+        pending="sending files",
+    )
+    send_file_roots: tuple[Path, ...] = _setting(
+        "THRUST_SEND_FILE_ROOT",
+        values.FOLDERS,
+        (Path(),),
+        "folders that files may be sent from",
+        _FILES,
+        default_text="the working directory",
+        pending="sending files",
+    )
+
+    admin_port: int | None = _setting(
+        "THRUST_ADMIN_PORT",
+        values.ADMIN,
+        None,
+        "port of metrics and status page, on loopback unless written host:port",
+        _ADMIN,
+        pending="the metrics page",
+    )
+    admin_host: str | None = LOOPBACK  # the other half of THRUST_ADMIN_PORT
+
+    @property
+    def has_static_certificate(self) -> bool:
+        return self.tls_certificate_path is not None
+
+    @property
+    def serves_tls(self) -> bool:
+        return self.has_static_certificate or bool(self.acme_domains)
+
+    @property
+    def offers_http2(self) -> bool:
+        """Whether a TLS handshake offers h2."""
+        return self.serves_tls and self.http2 is not Http2.OFF
+
+
+SETTINGS: Mapping[str, Setting] = {
+    item.name: item.metadata["setting"] for item in fields(Config) if "setting" in item.metadata
+}
+"""Field of Config → its setting, in the order of the documentation."""
+
+DEFAULTS = Config()
+
+
+def default_text(field_name: str) -> str:
+    """The default of a Config field as the documentation shows it."""
+    setting = SETTINGS[field_name]
+    return setting.default_text or setting.text(getattr(DEFAULTS, field_name))

@@ -1,0 +1,165 @@
+"""Who is asking: the address, scheme, host and port that the client used, and an identity for the request.
+
+Writes the fields that tell them to the worker (X-Forwarded-For, -Host, -Proto, -Port, X-Real-IP, X-Request-Start,
+X-Request-ID) and the record. What the peer said about itself in such fields counts only if it is trusted:
+FORWARD_HEADERS trusts the direct peer, THRUST_TRUSTED_PROXIES narrows that to networks and extends it along the whole
+list in X-Forwarded-For. Fields that only a proxy of ours may send are dropped, and names with `_`, because WSGI folds
+`X_Forwarded_For` and `X-Forwarded-For` into one.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from thrust.http.headers import FieldLine, Headers
+from thrust.http.message import Handler, Request, Response
+
+_OURS = frozenset(
+    {
+        b"forwarded",
+        b"x-accel-buffering",
+        b"x-accel-charset",
+        b"x-accel-expires",
+        b"x-accel-limit-rate",
+        b"x-accel-mapping",
+        b"x-accel-redirect",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
+        b"x-request-start",
+        b"x-sendfile-type",
+    }
+)
+"""Fields that are dropped from the request and, where they mean something, written anew."""
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]{1,255}")
+_DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
+
+_new_id_bits = random.Random().getrandbits
+
+
+class Identify:
+    """Replaces what a request says about its origin by what we know."""
+
+    def __init__(
+        self, following: Handler, *, trusts_clients: bool, proxies: Sequence[IPv4Network | IPv6Network]
+    ) -> None:
+        self._following = following
+        self._trusts_clients = trusts_clients
+        self._proxies = proxies
+        self._is_proxy = lru_cache(maxsize=4096)(self._is_in_networks)
+
+    async def __call__(self, request: Request) -> Response:
+        """Passes the request on with fields that tell the truth."""
+        exchange = request.exchange
+        lines = request.headers.lines
+        said: dict[bytes, bytes] = {}
+        if any([line[0] in _OURS for line in lines]) and self._is_trusted(exchange.peer_address):
+            said = _said_by_peer(lines)
+        elif request_id := request.headers.get(b"x-request-id"):
+            said = {b"x-request-id": request_id}
+
+        request_id = said.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = b"%032x" % _new_id_bits(128)
+        exchange.request_id = request_id.decode()
+        kept = [line for line in lines if line[0] not in _OURS and b"_" not in line[0]]
+        kept += self._origin_fields(request, said)
+        kept.append((b"x-request-start", said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000)))
+        kept.append((b"x-request-id", request_id))
+        request.headers = exchange.request_headers = Headers.owning(kept)
+        return await self._following(request)
+
+    def _origin_fields(self, request: Request, said: dict[bytes, bytes]) -> list[FieldLine]:
+        """The fields that say where the request comes from; notes the client's address."""
+        exchange = request.exchange
+        forwarded_for = exchange.peer_address.encode()
+        scheme, host = request.scheme, request.authority
+        fields: list[FieldLine] = []
+        if said:
+            if earlier := said.get(b"x-forwarded-for"):
+                exchange.remote_address = self._client_among(earlier, exchange.peer_address)
+                forwarded_for = earlier + b", " + forwarded_for
+            proto = said.get(b"x-forwarded-proto", b"").lower()
+            scheme = proto if proto in _DEFAULT_PORTS else scheme
+            host = _first_host(said.get(b"x-forwarded-host")) or host
+            if b"forwarded" in said:
+                fields.append((b"forwarded", said[b"forwarded"]))
+        port = said.get(b"x-forwarded-port", b"")
+        if not port.isdigit():
+            port = _port_of(host) or _DEFAULT_PORTS[scheme]
+        fields += (
+            (b"x-forwarded-for", forwarded_for),
+            (b"x-forwarded-host", host),
+            (b"x-forwarded-proto", scheme),
+            (b"x-forwarded-port", port),
+            (b"x-real-ip", exchange.remote_address.encode()),
+        )
+        return fields
+
+    def _is_trusted(self, peer_address: str) -> bool:
+        return self._trusts_clients and (not self._proxies or self._is_proxy(peer_address))
+
+    def _client_among(self, forwarded_for: bytes, peer_address: str) -> str:
+        """The address of the client in an X-Forwarded-For that a trusted peer sent.
+
+        Everything left of the first entry, from the right, that is not a proxy of ours may be invented. Without a list
+        of proxies only the direct peer is one, so that the last entry, which that peer saw itself, is the client.
+        """
+        client = peer_address
+        for entry in reversed(forwarded_for.split(b",")):
+            address = _address_in(entry)
+            if address is None:
+                break
+            client = address
+            if not self._proxies or not self._is_proxy(address):
+                break
+        return client
+
+    def _is_in_networks(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._proxies)
+
+
+def _said_by_peer(lines: Sequence[FieldLine]) -> dict[bytes, bytes]:
+    """The fields of `_OURS`, those on several lines joined to one list (RFC 9110 §5.3)."""
+    said: dict[bytes, bytes] = {}
+    for name, value in lines:
+        if name in _OURS:
+            said[name] = said[name] + b", " + value if name in said else value
+    return said
+
+
+@lru_cache(maxsize=4096)
+def _address_in(entry: bytes) -> str | None:
+    """The IP address of one X-Forwarded-For entry, which may carry brackets and a port; None if there is none."""
+    text = entry.strip().decode("latin-1")
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
+
+
+def _first_host(value: bytes | None) -> bytes | None:
+    if not value:
+        return None
+    first = value.partition(b",")[0].strip()
+    return first if _HOST.fullmatch(first) else None
+
+
+def _port_of(host: bytes) -> bytes:
+    """The port in `host`, b"" if it names none."""
+    return host.rpartition(b":")[2] if b":" in host and not host.endswith(b"]") else b""

@@ -1,0 +1,69 @@
+"""The record of what happened to one request, from its first byte to the last byte of the answer.
+
+The server creates one per request (also for a request that never parsed), handlers add what they know, and the
+observers get it when it is over. Nobody reads it to decide anything: it is memory, not state.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from thrust.http.headers import Headers
+
+
+class Exchange:
+    """One request and its answer, as far as they came.
+
+    Times: `started_at` is Unix time in seconds, `started_s` and `finished_s` are readings of one monotonic clock.
+    `status` is what the client was sent, 0 if nothing, 499 if it left before an answer. `body_bytes` counts content
+    sent, without framing. `error` says who failed and how, empty if nobody did.
+    """
+
+    __slots__ = (
+        "body_bytes",
+        "cache",
+        "error",
+        "finished_s",
+        "host",
+        "method",
+        "path",
+        "peer_address",
+        "protocol",
+        "query",
+        "remote_address",
+        "request_content_length",
+        "request_headers",
+        "request_id",
+        "response_headers",
+        "started_at",
+        "started_s",
+        "status",
+    )
+
+    def __init__(self, peer_address: str, started_at: float, started_s: float) -> None:
+        self.peer_address = peer_address
+        self.remote_address = peer_address
+        self.started_at = started_at
+        self.started_s = started_s
+        self.finished_s = started_s
+        self.method = ""
+        self.path = ""
+        self.query = ""
+        self.host = ""
+        self.protocol = ""
+        self.request_id = ""
+        self.request_headers: Headers | None = None
+        self.request_content_length = 0
+        self.response_headers: Headers | None = None
+        self.status = 0
+        self.body_bytes = 0
+        self.cache = ""
+        self.error = ""
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} {self.path} {self.status} {self.error}>"
+
+
+class Observer(Protocol):
+    """Sees each finished Exchange once. Called on the event loop: it must not wait for anything."""
+
+    def __call__(self, exchange: Exchange, /) -> None: ...

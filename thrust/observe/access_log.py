@@ -1,0 +1,169 @@
+"""One log line per finished exchange, also for one whose request never parsed.
+
+`service` passes an AccessLog to the server as an observer. The JSON line has Thruster's fields in Thruster's
+order, so that dashboards made for it go on working, then `host`, `request_id` and, where something failed, `error`.
+For a person at a terminal there is a shorter line of text.
+
+Whatever a client sends ends up here, and must neither break a line nor act on a terminal: JSON strings are ASCII
+with everything else escaped, text is visible ASCII and `\\xNN`. Of the header fields only User-Agent and Content-Type
+are logged: the others hold secrets.
+
+The JSON line is on the path of every request and has a budget of 4 µs, gathering included
+(benchmarks/micro/bench_access_log.py, `json line`). That pays for the one long f-string, the time stamp that is made
+once per second, and the remembered user agents.
+"""
+
+import re
+from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii as quote
+
+from thrust.http.exchange import Exchange
+from thrust.observe.logs import (
+    CYAN,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    Log,
+    local_time,
+    paint,
+    printable,
+    utc_second,
+    without_lone_surrogates,
+)
+
+MAX_REMEMBERED_VALUES = 500
+"""User agents and content types whose JSON is kept; when it is reached we begin anew."""
+
+MAX_REMEMBERED_BYTES = 300
+"""Longer values are not kept, so that strangers cannot fill our memory. A browser's user agent has some 120."""
+
+_LOGGED_FIELDS = frozenset({b"user-agent", b"content-type"})
+_THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
+_STATUS_COLOURS = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
+_NOT_VISIBLE = re.compile(r"[^!-~]")
+
+
+class AccessLog:
+    """An observer (`thrust.http.exchange`) that writes a line per exchange.
+
+    `excluded` paths are not logged: `/up` stands for itself, `/assets/*` for all that begins with `/assets/`.
+    """
+
+    def __init__(self, log: Log, excluded: Iterable[str] = ()) -> None:
+        patterns = list(excluded)
+        self._excluded_paths = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
+        self._excluded_prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+        self._write = log.write_line
+        self._has_colours = log.has_colours
+        self._line = self._text_line if log.is_text else self._json_line
+        self._second = -1
+        self._second_utc = ""
+        self._quoted_values = {b"": '""'}
+
+    def __call__(self, exchange: Exchange, /) -> None:
+        """Logs `exchange`, which is over."""
+        path = exchange.path
+        if path in self._excluded_paths or (self._excluded_prefixes and path.startswith(self._excluded_prefixes)):
+            return
+        self._write(self._line(exchange))
+
+    def _json_line(self, exchange: Exchange) -> str:
+        duration_s = exchange.finished_s - exchange.started_s
+        finished_at = exchange.started_at + duration_s
+        second = int(finished_at)
+        if second != self._second:
+            self._second = second
+            self._second_utc = utc_second(second)
+        microsecond = int((finished_at - second) * 1e6)
+        duration_us = int(duration_s * 1e6)
+        quoted_values = self._quoted_values
+        request_type = user_agent = response_type = b""
+        if exchange.request_headers is not None:
+            for name, value in exchange.request_headers.lines:
+                if name in _LOGGED_FIELDS:
+                    if name == b"user-agent":
+                        user_agent = value
+                    else:
+                        request_type = value
+        if exchange.response_headers is not None:
+            for name, value in exchange.response_headers.lines:
+                if name == b"content-type":
+                    response_type = value
+                    break
+        error = f',"error":{quote(exchange.error)}' if exchange.error else ""
+        line = (
+            f'{{"time":"{self._second_utc}.'
+            f'{_THREE_DIGITS[microsecond // 1000]}{_THREE_DIGITS[microsecond % 1000]}Z","level":"INFO"'
+            f',"msg":"Request","path":{quote(exchange.path)},"status":{exchange.status}'
+            f',"dur":{duration_us // 1000}.{_THREE_DIGITS[duration_us % 1000]}'
+            f',"method":{quote(exchange.method)}'
+            f',"req_content_length":{exchange.request_content_length}'
+            f',"req_content_type":{quoted_values.get(request_type) or self._quote_value(request_type)}'
+            f',"resp_content_length":{exchange.body_bytes}'
+            f',"resp_content_type":{quoted_values.get(response_type) or self._quote_value(response_type)}'
+            f',"remote_addr":{quote(exchange.remote_address)}'
+            f',"user_agent":{quoted_values.get(user_agent) or self._quote_value(user_agent)}'
+            f',"cache":{quote(exchange.cache)},"query":{quote(exchange.query)}'
+            f',"proto":{quote(exchange.protocol)},"host":{quote(exchange.host)}'
+            f',"request_id":{quote(exchange.request_id)}{error}}}'
+        )
+        # A string without a backslash in its JSON, nearly every one, has no surrogates either.
+        return without_lone_surrogates(line) if "\\" in line else line
+
+    def _quote_value(self, value: bytes) -> str:
+        """`value` as a JSON string, remembered if it is likely to come again."""
+        quoted = quote(value.decode("latin-1"))
+        if len(value) <= MAX_REMEMBERED_BYTES:
+            if len(self._quoted_values) >= MAX_REMEMBERED_VALUES:
+                self._quoted_values = {b"": '""'}
+            self._quoted_values[value] = quoted
+        return quoted
+
+    def _text_line(self, exchange: Exchange) -> str:
+        """`12:01:02 GET     /path?x=1                  200    1.2ms   1.0KB 127.0.0.1 …error`."""
+        colours = self._has_colours
+        duration_s = exchange.finished_s - exchange.started_s
+        target = f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path
+        columns = [
+            paint(local_time(int(exchange.started_at + duration_s)), DIM, colours),
+            f"{visible(exchange.method) or '-':<7}",
+            f"{visible(target) or '-':<32}",
+            paint(f"{exchange.status or '-':>3}", _STATUS_COLOURS.get(exchange.status // 100, RED), colours),
+            f"{readable_duration(duration_s):>7}",
+            f"{readable_size(exchange.body_bytes):>7}",
+            visible(exchange.remote_address),
+        ]
+        if exchange.error:
+            columns.append(paint(printable(exchange.error), RED, colours))
+        return " ".join(columns)
+
+
+def visible(text: str) -> str:
+    """`text` with everything but visible ASCII as `\\xNN`; a space, too, because it would end the column."""
+    return _NOT_VISIBLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def readable_duration(duration_s: float) -> str:
+    """Two or three digits and a unit: 0.3ms, 12ms, 1.50s, 3m05s."""
+    milliseconds = duration_s * 1e3
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f}ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f}ms"
+    if duration_s < 59.995:
+        return f"{duration_s:.2f}s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    return f"{minutes}m{seconds:02d}s"
+
+
+def readable_size(size_bytes: int) -> str:
+    """A number with its unit, of which each is 1024 of the one before: 12B, 1.0KB, 3.5MB."""
+    if size_bytes < 1024:
+        return f"{size_bytes}B"
+    size = size_bytes / 1024
+    for unit in ("KB", "MB"):
+        if size < 1023.95:
+            return f"{size:.1f}{unit}"
+        size /= 1024
+    return f"{size:.1f}GB"

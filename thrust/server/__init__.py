@@ -1,0 +1,1 @@
+"""Sockets towards clients. Knows nothing of policies: `service` passes in one Handler and the observers."""

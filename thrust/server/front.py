@@ -1,0 +1,89 @@
+"""What all client connections share: the handler, the observers, the limits on waiting, and who is connected."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Protocol
+
+from thrust.errors import ThrustError
+from thrust.http.exchange import Exchange, Observer
+from thrust.http.message import Handler, Response
+from thrust.wire.http1.requests import RequestParser
+
+
+class Drainable(Protocol):
+    """A client connection, as the listener sees it."""
+
+    def drain(self) -> None:
+        """Ends the connection as soon as the exchange under way, if any, is over."""
+        ...
+
+    def end_stream(self) -> None:
+        """Ends an event stream, which would never end by itself; anything else goes on."""
+        ...
+
+    def abort(self) -> None:
+        """Ends the connection now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Patience with clients, in seconds; 0 is without limit.
+
+    `idle_s` is between requests, `read_s` for a whole head and between reads of a body, `write_s` between writes.
+    """
+
+    idle_s: float
+    read_s: float
+    write_s: float
+
+
+@dataclass(slots=True)
+class Front:
+    """The composition that `service` hands to every connection."""
+
+    handler: Handler
+    observers: Sequence[Observer]
+    timeouts: Timeouts
+    error_response: Callable[[ThrustError], Response]
+    parser: RequestParser = field(default_factory=RequestParser)
+    connections: set[Drainable] = field(default_factory=set)
+    is_draining: bool = False
+    busy: int = 0
+    """Exchanges under way that will end by themselves: event streams and tunnels are not counted."""
+    _quiet: "asyncio.Future[None] | None" = None
+    _date: bytes = b""
+    _date_second: int = 0
+
+    def date(self, now: float) -> bytes:
+        """The value of a Date field for Unix time `now`; made once a second (RFC 9110 §6.6.1)."""
+        second = int(now)
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True).encode()
+        return self._date
+
+    def enter(self) -> None:
+        """An exchange begins that will end by itself."""
+        self.busy += 1
+
+    def leave(self) -> None:
+        """It has ended, or turned out to be endless."""
+        self.busy -= 1
+        if not self.busy and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    async def quiet(self) -> None:
+        """Returns when no such exchange is under way."""
+        while self.busy:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await self._quiet
+
+    def finish(self, exchange: Exchange) -> None:
+        """Shows a finished exchange to the observers."""
+        exchange.finished_s = time.perf_counter()
+        for observe in self.observers:
+            observe(exchange)

@@ -1,0 +1,548 @@
+"""One HTTP/1.x connection of a client (RFC 9112).
+
+`data_received` cuts heads out of the stream and starts one task per request, which asks the handler and writes the
+answer; requests that are pipelined wait until the one before them is answered. The read path never awaits: a body goes
+into a bounded BodyBuffer, later requests into `_held`, and whoever sends faster than it is consumed is paused.
+
+Endings are told apart with care. A client that closes in the middle cancels its task, and with it the worker's work. A
+client that only ends its sending side (half-close) still gets its answer. A response that breaks is aborted with a
+reset, so that it never looks complete. After an error that leaves unread input we linger (RFC 9112 §9.6).
+"""
+
+import asyncio
+import socket
+import struct
+import time
+from typing import cast
+
+from thrust.errors import BadMessage, ClientGone, ThrustError
+from thrust.flow import STREAM_HIGH_WATER_BYTES, BodyBuffer, Deadline, WriteGate, start_task
+from thrust.http.exchange import Exchange
+from thrust.http.headers import FieldLine, Headers
+from thrust.http.message import Body, BodyStream, Request, Response, Tunnel
+from thrust.server.front import Front
+from thrust.server.tunnel import splice
+from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader
+from thrust.wire.http1.heads import HeadBuffer
+from thrust.wire.http1.requests import RequestHead, head_too_large
+from thrust.wire.http1.writing import CONTINUE, chunk, field_lines, last_chunk, status_line
+
+LINGER_S = 5.0
+"""After an early answer: how long the rest of a request is read and thrown away, so that the client can read the answer
+before a reset destroys it. nginx waits 5 s between reads."""
+
+GONE_CHECKS_S = (0.02, 0.2, 1.0)
+"""When, after a client has ended its sending side, we look whether a reset says that it has closed altogether."""
+
+JOINED_BODY_BYTES = 65536
+"""Bodies up to this are copied behind their head and written as one; larger ones are written as they are."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
+
+
+class Http1Connection(asyncio.Protocol):
+    """A client's connection; created by the listener, lives until `connection_lost`."""
+
+    __slots__ = (
+        "_body",
+        "_exchange",
+        "_front",
+        "_gate",
+        "_head",
+        "_heads",
+        "_held",
+        "_is_closing",
+        "_is_counted",
+        "_is_event_stream",
+        "_is_lingering",
+        "_loop",
+        "_read_deadline",
+        "_read_paused",
+        "_reader",
+        "_saw_eof",
+        "_stalled_bytes",
+        "_task",
+        "_transport",
+        "_write_deadline",
+        "peer_address",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
+        self._front = front
+        self._loop = loop
+        self._heads = HeadBuffer(BadMessage, head_too_large)
+        self._gate = WriteGate(loop)
+        self._read_deadline = Deadline(loop, self._read_expired)
+        self._write_deadline = Deadline(loop, self._write_expired)
+        self._head: RequestHead | None = None
+        """The request that is being answered; None between requests."""
+        self._exchange: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reader: BodyReader | None = None
+        self._body: BodyBuffer | None = None
+        self._held = b""
+        self._stalled_bytes = 0
+        self._read_paused = False
+        self._saw_eof = False
+        self._is_closing = False
+        self._is_counted = False
+        self._is_lingering = False
+        self._is_event_stream = False
+        self.peer_address = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted (asyncio.Protocol)."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.peer_address = peer[0] if peer else ""
+        self._front.connections.add(self)
+        self._read_deadline.set(self._front.timeouts.read_s)
+        if self._front.is_draining:
+            self.drain()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what the client sent (asyncio.Protocol)."""
+        if self._is_lingering:
+            return
+        try:
+            if self._reader is not None:
+                self._receive_body(self._reader, data)
+            elif self._head is not None or self._held:
+                self._hold(data)
+            else:
+                self._receive_head(data)
+        except BadMessage as error:
+            self._refuse(error)
+
+    def _receive_head(self, data: bytes) -> None:
+        was_idle = self._heads.is_empty
+        head_bytes = self._heads.cut(data)
+        if head_bytes is None:
+            if was_idle:
+                self._read_deadline.set(self._front.timeouts.read_s)
+            return
+        self._exchange = exchange = Exchange(self.peer_address, time.time(), time.perf_counter())
+        head = self._front.parser.parse(head_bytes)
+        self._read_deadline.clear()
+        _describe(exchange, head)
+        body = self._begin_body(head, self._heads.rest)
+        self._heads.rest = b""
+        request = Request(
+            head.method,
+            head.target,
+            Headers.owning(head.lines),
+            authority=head.authority,
+            exchange=exchange,
+            body=body,
+            content_length=head.content_length,
+            expects_continue=head.expects_continue,
+            wants_upgrade=head.wants_upgrade,
+            send_interim=self._send_interim if head.minor_version else None,
+        )
+        exchange.request_headers = request.headers
+        self._head = head
+        task = start_task(self._loop, self._serve(request, exchange, head))
+        if not task.done():
+            self._task = task
+
+    def _begin_body(self, head: RequestHead, data: bytes) -> Body:
+        """The body of a request: bytes if `data` holds all of it, else a stream; what follows it is held."""
+        if head.content_length == 0:
+            if data:
+                self._hold(data)
+            return b""
+        reader: BodyReader
+        reader = ChunkedReader(BadMessage) if head.content_length is None else FixedLengthReader(head.content_length)
+        content = reader.feed(data) if data else b""
+        if reader.is_complete and not reader.trailers:
+            if reader.rest:
+                self._hold(reader.rest)
+            head.expects_continue = False
+            if head.content_length is None:
+                cast(Exchange, self._exchange).request_content_length = len(content)
+            return content
+        self._reader = reader
+        self._body = body = BodyBuffer(self._loop, self, self._abandon_body)
+        self._read_deadline.set(self._front.timeouts.read_s)
+        self._take_content(reader, body, content)
+        return body
+
+    def _receive_body(self, reader: BodyReader, data: bytes) -> None:
+        self._read_deadline.set(self._front.timeouts.read_s)
+        content = reader.feed(data)
+        self._take_content(reader, cast(BodyBuffer, self._body), content)
+
+    def _take_content(self, reader: BodyReader, body: BodyBuffer, content: bytes) -> None:
+        if isinstance(reader, ChunkedReader):
+            cast(Exchange, self._exchange).request_content_length += len(content)
+        body.feed(content)
+        if reader.is_complete:
+            self._reader = self._body = None
+            self._read_deadline.clear()
+            body.end(reader.trailers)
+            if reader.rest:
+                self._hold(reader.rest)
+
+    def _hold(self, data: bytes) -> None:
+        """Keeps pipelined requests for later; a client that sends many has to wait."""
+        self._held += data
+        if len(self._held) > STREAM_HIGH_WATER_BYTES:
+            self.pause_reading()
+
+    def _abandon_body(self) -> None:
+        """Nobody wants the rest of the request's body: it is read and ignored after the answer."""
+        self._read_deadline.clear()
+
+    # Answering
+
+    async def _serve(self, request: Request, exchange: Exchange, head: RequestHead) -> None:
+        """Answers one request; the task of `_receive_head`."""
+        self._front.enter()
+        self._is_counted = True
+        try:
+            response = await self._front.handler(request)
+            exchange.status = response.status
+            exchange.response_headers = response.headers
+            await self._answer(response, exchange, head)
+        except ThrustError as error:
+            exchange.error = exchange.error or str(error)
+            self._abort_response()
+        except asyncio.CancelledError:
+            self._note_departure(exchange)
+            raise
+        except Exception as error:
+            exchange.error = f"internal error: {error!r}"
+            self._abort_response()
+            self._loop.call_exception_handler({"message": "an answer could not be written", "exception": error})
+        finally:
+            self._task = None
+            self._stop_counting()
+            self._front.finish(exchange)
+        self._end_exchange(head)
+
+    async def _answer(self, response: Response, exchange: Exchange, head: RequestHead) -> None:
+        if isinstance(response.body, bytes):
+            self._write_whole(response, response.body, exchange, head)
+        elif isinstance(response.body, Tunnel):
+            self._transport.write(status_line(101) + b"connection: Upgrade\r\nupgrade: websocket\r\n")
+            self._transport.write(field_lines(response.headers) + b"\r\n")
+            await self._tunnel(response.body, exchange)
+        else:
+            try:
+                await self._write_stream(response, response.body, exchange, head)
+            finally:
+                response.close()
+
+    def _write_whole(self, response: Response, body: bytes, exchange: Exchange, head: RequestHead) -> None:
+        length: int | None = len(body)
+        if head.method == b"HEAD" or response.status in (204, 304):
+            length = _length_without_body(response, body)
+            body = b""
+        framing = b"" if length is None else b"content-length: %d\r\n" % length
+        data = self._response_head(response, framing, exchange, head)
+        exchange.body_bytes = len(body)
+        if len(body) <= JOINED_BODY_BYTES:
+            self._transport.write(data + body)
+        else:
+            self._transport.writelines((data, body))
+
+    async def _write_stream(self, response: Response, body: BodyStream, exchange: Exchange, head: RequestHead) -> None:
+        is_chunked = False
+        framing = b""
+        if response.content_length is not None:
+            framing = b"content-length: %d\r\n" % response.content_length
+        elif head.minor_version:
+            is_chunked = True
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            head.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
+        self._transport.write(self._response_head(response, framing, exchange, head))
+        if response.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+            self._is_event_stream = True
+            self._stop_counting()
+        while piece := await body.read():
+            exchange.body_bytes += len(piece)
+            self._transport.write(chunk(piece) if is_chunked else piece)
+            if not self._gate.is_open:
+                await self._gate.drained()
+        if is_chunked:
+            self._transport.write(last_chunk(body.trailers))
+
+    def _response_head(self, response: Response, framing: bytes, exchange: Exchange, head: RequestHead) -> bytes:
+        """The bytes of the response's head; decides whether the connection persists (RFC 9112 §9.3)."""
+        if self._front.is_draining or self._reader is not None or (self._saw_eof and not self._held):
+            head.keep_alive = False
+        if not head.keep_alive:
+            persistence = b"connection: close\r\n"
+        else:
+            persistence = b"" if head.minor_version else b"connection: keep-alive\r\n"
+        lines = response.headers.lines
+        has_date = False
+        for line in lines:
+            if line[0] == b"date":
+                has_date = True
+        date = b"" if has_date else b"date: %b\r\n" % self._front.date(exchange.started_at)
+        return b"".join(
+            [
+                status_line(response.status),
+                *[b"%b: %b\r\n" % line for line in lines if line[0] != b"content-length"],
+                date,
+                framing,
+                persistence,
+                b"\r\n",
+            ]
+        )
+
+    def _stop_counting(self) -> None:
+        """A shutdown no longer waits for this exchange."""
+        if self._is_counted:
+            self._is_counted = False
+            self._front.leave()
+
+    def _send_interim(self, status: int, lines: list[FieldLine]) -> None:
+        if self._transport.is_closing():
+            return
+        if status == 100 and not lines:
+            self._transport.write(CONTINUE)
+        else:
+            self._transport.write(status_line(status) + field_lines(lines) + b"\r\n")
+
+    async def _tunnel(self, tunnel: Tunnel, exchange: Exchange) -> None:
+        """Leaves HTTP: bytes go both ways until both sides are done."""
+        cast(RequestHead, self._head).keep_alive = False
+        self._read_deadline.cancel()
+        self._write_deadline.cancel()
+        self._stop_counting()
+        self.resume_reading()
+        held, self._held = self._held, b""
+        try:
+            exchange.body_bytes = await splice(
+                self._loop, self._transport, held, tunnel, client_ended=self._saw_eof, patience_s=LINGER_S
+            )
+        finally:
+            self._front.connections.discard(self)
+
+    # Between requests
+
+    def _end_exchange(self, head: RequestHead) -> None:
+        """Goes on to the next request, or ends the connection, after an answer was written."""
+        self._head = self._exchange = None
+        self._is_event_stream = False
+        if self._transport.is_closing():
+            return
+        if self._reader is not None:
+            self._reader = self._body = None
+            self._linger()
+        elif not head.keep_alive or (self._saw_eof and not self._held) or self._front.is_draining:
+            self._close()
+        elif not self._gate.is_open:
+            pass  # resume_writing goes on when the client has taken this answer
+        elif self._held:
+            self._loop.call_soon(self._take_held)
+        else:
+            self._read_deadline.set(self._front.timeouts.idle_s)
+            self.resume_reading()
+
+    def _take_held(self) -> None:
+        if self._head is not None or self._transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self.resume_reading()
+        self.data_received(held)
+        if self._saw_eof and self._head is None:
+            self._close()
+
+    def _refuse(self, error: BadMessage) -> None:
+        """Answers bytes that are not HTTP, and closes: what follows them cannot be trusted."""
+        if self._body is not None:  # the framing of a body broke while the handler is at work: it will hear of it
+            self._body.fail(error)
+            return
+        exchange = self._exchange or Exchange(self.peer_address, time.time(), time.perf_counter())
+        response = self._front.error_response(error)
+        exchange.status = response.status
+        exchange.error = str(error)
+        exchange.response_headers = response.headers
+        head = RequestHead()
+        head.method, head.minor_version, head.keep_alive = b"", 1, False
+        self._write_whole(response, cast(bytes, response.body), exchange, head)
+        self._front.finish(exchange)
+        self._exchange = None
+        self._linger()
+
+    # Endings
+
+    def eof_received(self) -> bool:
+        """The client ends its sending side (asyncio.Protocol); True keeps ours open."""
+        self._saw_eof = True
+        if self._body is not None:
+            self._body.fail(ClientGone("the client closed the connection in the middle of its request's body"))
+            return True
+        if self._is_lingering or self._head is None:
+            return bool(self._held)
+        self._check_gone(0)
+        return True
+
+    def _check_gone(self, step: int, sent_bytes: int = 0) -> None:
+        """Finds out whether a client that ended its sending side is still there.
+
+        A closed socket and a half-closed one look alike until something is sent. `100 Continue` is something that any
+        HTTP/1.1 client has to be able to read before its answer (RFC 9110 §15.2.1); a closed one replies with a reset.
+        Once the answer has begun its next bytes do the same; a stream that has none counts as left.
+        """
+        if self._head is None or self._transport.is_closing():
+            return
+        exchange = cast(Exchange, self._exchange)
+        if step == 0 and self._head.minor_version and not exchange.status:
+            self._transport.write(CONTINUE)
+        elif step and self._was_reset():
+            self._transport.abort()
+            return
+        if step < len(GONE_CHECKS_S):
+            self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, step + 1, exchange.body_bytes)
+        elif exchange.status and exchange.body_bytes == sent_bytes and self._gate.is_open:
+            self.abort()
+        elif exchange.status:
+            self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, step, exchange.body_bytes)
+
+    def _was_reset(self) -> bool:
+        connection = self._transport.get_extra_info("socket")
+        return bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Closed, by whomever (asyncio.Protocol)."""
+        self._front.connections.discard(self)
+        self._read_deadline.cancel()
+        self._write_deadline.cancel()
+        gone = ClientGone("the client closed the connection")
+        self._gate.fail(gone)
+        if self._body is not None:
+            self._body.fail(gone)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _note_departure(self, exchange: Exchange) -> None:
+        exchange.error = exchange.error or "the client closed the connection before the response was complete"
+        exchange.status = exchange.status or ClientGone.status
+
+    def _abort_response(self) -> None:
+        """Ends a response that cannot be completed so that the client cannot take it for complete."""
+        if not self._transport.is_closing():
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+
+    def _linger(self) -> None:
+        """Ends our side and ignores what still comes, for LINGER_S at most (RFC 9112 §9.6)."""
+        self._is_lingering = True
+        self._held = b""
+        if self._saw_eof or not self._transport.can_write_eof():
+            self._close()
+            return
+        self._transport.write_eof()
+        self.resume_reading()
+        self._read_deadline.set(LINGER_S)
+
+    def _close(self) -> None:
+        """Closes after what has been written is sent; a client that does not take it is cut off."""
+        self._is_closing = True
+        self._transport.close()
+        self._stalled_bytes = self._transport.get_write_buffer_size()
+        if self._stalled_bytes:
+            self._write_deadline.set(self._front.timeouts.write_s)
+
+    def drain(self) -> None:
+        """Closes the connection now if it is idle, else after the exchange under way."""
+        if self._head is None and not self._is_lingering and not self._transport.is_closing():
+            self._close()
+
+    def end_stream(self) -> None:
+        """Ends an event stream, whose client will come again; anything else goes on."""
+        if self._is_event_stream:
+            self.abort()
+
+    def abort(self) -> None:
+        """Ends the connection now; an exchange under way counts as broken."""
+        self._abort_response()
+
+    # Deadlines and flow control
+
+    def _read_expired(self) -> None:
+        if self._is_lingering or (self._head is None and self._heads.is_empty):
+            self._close()
+            return
+        limit_s = self._front.timeouts.read_s
+        what = "the request's body stalled" if self._body is not None else "the request's head was not complete"
+        self._refuse(BadMessage(f"{what} for {limit_s:g} s", status=408))
+
+    def _write_expired(self) -> None:
+        """Cuts off a client that took nothing for the write timeout; one that takes little goes on."""
+        waiting = self._transport.get_write_buffer_size()
+        if waiting < self._stalled_bytes:
+            self._stalled_bytes = waiting
+            self._write_deadline.set(self._front.timeouts.write_s)
+            return
+        if self._exchange is not None:
+            limit_s = self._front.timeouts.write_s
+            self._exchange.error = f"the client read nothing for {limit_s:g} s"
+        self._abort_response()
+
+    def pause_reading(self) -> None:
+        """Lets the client wait (BodyBuffer's source)."""
+        if not self._read_paused and not self._transport.is_closing():
+            self._read_paused = True
+            self._read_deadline.clear()
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Goes on reading (BodyBuffer's source)."""
+        if self._read_paused and not self._transport.is_closing():
+            self._read_paused = False
+            if self._reader is not None:
+                self._read_deadline.set(self._front.timeouts.read_s)
+            self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write (asyncio.Protocol)."""
+        self._gate.pause()
+        self._stalled_bytes = self._transport.get_write_buffer_size()
+        self._write_deadline.set(self._front.timeouts.write_s)
+
+    def resume_writing(self) -> None:
+        """The client has read (asyncio.Protocol)."""
+        self._gate.resume()
+        self._write_deadline.clear()
+        if self._head is None and not self._is_lingering and not self._is_closing:
+            self._after_drain()
+
+    def _after_drain(self) -> None:
+        if self._held:
+            self._take_held()
+        else:
+            self._read_deadline.set(self._front.timeouts.idle_s)
+            self.resume_reading()
+
+    def __repr__(self) -> str:
+        state = "closing" if self._is_closing else "idle" if self._head is None else f"busy with {self._exchange!r}"
+        return f"<Http1Connection {self.peer_address} {state}>"
+
+
+def _describe(exchange: Exchange, head: RequestHead) -> None:
+    """Notes what the request says about itself."""
+    exchange.method = head.method.decode()
+    path, _, query = head.target.partition(b"?")
+    exchange.path = path.decode("latin-1")
+    exchange.query = query.decode("latin-1")
+    exchange.host = head.authority.decode("latin-1")
+    exchange.protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
+    exchange.request_content_length = head.content_length or 0
+
+
+def _length_without_body(response: Response, body: bytes) -> int | None:
+    """The Content-Length of a response that has no content: that of the GET, if known (RFC 9110 §8.6)."""
+    if response.status == 204:
+        return None
+    return response.content_length if response.content_length is not None else len(body) or None

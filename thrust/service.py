@@ -1,0 +1,208 @@
+"""The composition root: builds everything, starts it in order, stops it in order. The only file that sees both sides.
+
+Start: bind (whatever is wrong with the port is said before a worker exists), spawn, serve; requests that come before
+the worker is ready are held. Stop (SIGTERM, SIGINT): accept no more, announce it, finish what is under way, end the
+worker, exit with its code. Everything together has THRUST_SHUTDOWN_TIMEOUT; a second signal skips the waiting.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from traceback import format_exception
+from typing import Any
+
+from thrust.config import Config, Restart
+from thrust.flow import start_task
+from thrust.handlers import chain
+from thrust.handlers.errors import ErrorPages
+from thrust.observe.access_log import AccessLog
+from thrust.observe.logs import Log
+from thrust.server.front import Front, Timeouts
+from thrust.server.http1 import Http1Connection
+from thrust.server.listener import Listener, bind
+from thrust.upstream.pool import Pool
+from thrust.worker.supervisor import Supervisor
+
+DRAIN_SHARE = 0.75
+"""Of the shutdown budget, at most, for exchanges under way: the worker keeps the rest to stop in."""
+
+FLUSH_S = 1.0
+"""For the last responses and the last lines of the log to leave."""
+
+MAX_OPEN_FILES = 65536
+"""What the soft limit on descriptors is raised to where the hard one allows; each client takes up to two."""
+
+RELAYED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH)
+"""They mean something to some app servers (gunicorn: more workers, reopen logs) and nothing to us."""
+
+
+def run(config: Config, warnings: Sequence[str], command: Sequence[str]) -> int:
+    """Serves `command` until it ends or we are told to stop; returns the exit code.
+
+    Raises ListenError before anything was started, WorkerError if the worker cannot be.
+    """
+    sockets = bind(config.host, config.port)
+    log = Log(log_format=config.log_format.value, is_debug=config.debug)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(config, warnings, command, sockets, log))
+    finally:
+        for listening in sockets:
+            listening.close()
+        log.close(FLUSH_S)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform: the loop of the standard library does the same, a little slower
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    config: Config, warnings: Sequence[str], command: Sequence[str], sockets: Sequence[socket.socket], log: Log
+) -> int:
+    service = Service(config, command, sockets, log)
+    log.start()
+    for warning in warnings:
+        log.warning(warning)
+    return await service.run()
+
+
+class Service:
+    """Everything that runs, and the order in which it begins and ends. Implements the supervisor's WorkerEvents."""
+
+    def __init__(self, config: Config, command: Sequence[str], sockets: Sequence[socket.socket], log: Log) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._log_loop_error)
+        self._loop = loop
+        self._config = config
+        self._log = log
+        self._public_port: int = sockets[0].getsockname()[1]
+        self._pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
+        pages = ErrorPages(config.bad_gateway_page)
+        front = Front(
+            handler=chain.build(config, self._pool, pages, self._log_unexpected),
+            observers=[AccessLog(log, config.log_exclude)] if config.log_requests else [],
+            timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
+            error_response=pages.response,
+        )
+        self._listener = Listener(loop, sockets, front, lambda: Http1Connection(front, loop))
+        self._supervisor = Supervisor(
+            command,
+            worker_port=config.worker_port,
+            public_port=self._public_port,
+            boot_timeout_s=config.boot_timeout_s,
+            restart_on_failure=config.restart is Restart.ON_FAILURE,
+            environ=dict(os.environ),
+            events=self,
+            log=log,
+            nofile_soft_limit=_raise_open_files_limit(),
+        )
+        self._stopping: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> int:
+        """The exit code, when the worker has ended, by itself or because we were told to stop."""
+        self._take_signals()
+        await self._listener.start()
+        self._log.info("Listening", host=self._config.host or "*", port=self._public_port)
+        try:
+            code = await self._supervisor.run()
+        finally:
+            await self._end_connections()
+        if self._stopping is not None:
+            await self._stopping
+        self._log.info("Stopped", exit_code=code)
+        return code
+
+    async def _end_connections(self) -> None:
+        """The worker is gone: exchanges under way get their 502, and everybody is shown out."""
+        self._pool.give_up("it has ended")
+        self._pool.abort()
+        self._listener.stop_accepting()
+        await self._listener.drained(FLUSH_S)
+        self._listener.abort()
+
+    # Signals
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        for number in RELAYED_SIGNALS:
+            self._loop.add_signal_handler(number, self._supervisor.relay, number)
+
+    def _stop(self, number: int) -> None:
+        """First signal: drain, then end the worker. Second: end the worker. Third: kill it."""
+        if self._stopping is None:
+            self._log.info("Stopping", signal=signal.Signals(number).name)
+            self._stopping = start_task(self._loop, self._drain_and_stop())
+        elif not self._hurry.is_set():
+            self._log.info("Stopping at once", signal=signal.Signals(number).name)
+            self._hurry.set()
+        else:
+            self._supervisor.stop_now()
+
+    async def _drain_and_stop(self) -> None:
+        ends_at_s = self._loop.time() + self._config.shutdown_timeout_s
+        self._listener.stop_accepting()
+        if not self._pool.is_open:
+            self._pool.give_up("thrust is stopping")
+        drained = start_task(self._loop, self._listener.drained(self._config.shutdown_timeout_s * DRAIN_SHARE))
+        hurried = start_task(self._loop, self._hurry.wait())
+        await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, hurried):
+            task.cancel()
+        self._listener.end_streams()
+        left_s = ends_at_s - self._loop.time()
+        await self._supervisor.stop(min(left_s, FLUSH_S) if self._hurry.is_set() else left_s)
+
+    def _hang_up(self) -> None:
+        """SIGHUP: a new worker takes over; but if it was our terminal that has gone, nobody wants one."""
+        if self._supervisor.has_lost_terminal:
+            self._stop(signal.SIGHUP)
+            return
+        self._log.info("Replacing the worker", signal="SIGHUP")
+        self._supervisor.replace()
+
+    # What the supervisor tells (WorkerEvents)
+
+    def worker_ready(self, port: int) -> None:
+        """Requests go to `port`."""
+        self._pool.open(port)
+
+    def worker_away(self) -> None:
+        """Requests are held."""
+        self._pool.close()
+
+    def boot_timed_out(self) -> None:
+        """Requests are refused until the worker is ready after all."""
+        self._pool.give_up(f"it has not opened its port within {self._config.boot_timeout_s:g} s")
+
+    async def drain_old(self, port: int) -> None:
+        """Returns when the worker on `port` serves no exchange any more."""
+        await self._pool.drained(port)
+
+    # What nobody expected
+
+    def _log_unexpected(self, error: BaseException) -> None:
+        self._log.error("Internal error", error=repr(error), traceback="".join(format_exception(error)))
+
+    def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        trace = "".join(format_exception(error)) if error is not None else ""
+        self._log.error("Internal error", error=context.get("message", ""), traceback=trace)
+
+
+def _raise_open_files_limit() -> int:
+    """Raises the soft limit on descriptors; returns what it was, which is what the worker gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return soft

@@ -1,0 +1,197 @@
+"""Reading the content that follows a head (RFC 9112 §6–7), in whatever pieces the bytes arrive.
+
+Three readers with one interface: `feed` takes received bytes and returns the content in them; `is_complete` tells when
+the body is over, `rest` then holds what came after it, which belongs to the next message. A fourth way to have a body,
+none at all, needs no reader. Errors are made by the function given at construction, as in `heads`.
+"""
+
+from typing import Protocol
+
+from thrust.http.headers import FORBIDDEN_IN_TRAILERS, FieldLine
+from thrust.wire.http1.heads import END_OF_HEAD, MAX_FIELDS, Malformed, parse_field_section, shown
+
+MAX_CHUNK_LINE_BYTES = 512
+"""Chunk size and extensions of one chunk, with CRLF. Extensions are ignored (§7.1.1), so nobody needs long ones."""
+
+MAX_TRAILERS_BYTES = 8192
+"""The trailer section; trailers are few (checksums, a status), and kept in memory until the end."""
+
+_MAX_SIZE_DIGITS = 15
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+
+class BodyReader(Protocol):
+    """Turns received bytes into content."""
+
+    is_complete: bool
+    rest: bytes
+    trailers: list[FieldLine]
+
+    def feed(self, data: bytes) -> bytes:
+        """The content in `data`, possibly b"". Must not be called once the body is complete."""
+        ...
+
+    def feed_eof(self) -> bool:
+        """Whether the body may end where the sender closed its side."""
+        ...
+
+
+class FixedLengthReader:
+    """A body of exactly `length` bytes (§6.2)."""
+
+    __slots__ = ("is_complete", "length", "remaining", "rest", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.remaining = length
+        self.is_complete = length == 0
+        self.rest = b""
+        self.trailers: list[FieldLine] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """The content in `data`."""
+        if len(data) < self.remaining:
+            self.remaining -= len(data)
+            return data
+        content, self.rest = data[: self.remaining], data[self.remaining :]
+        self.remaining = 0
+        self.is_complete = True
+        return content
+
+    def feed_eof(self) -> bool:
+        """False: an early end is a truncated body."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"{self.length - self.remaining} of {self.length} bytes"
+
+
+class UntilCloseReader:
+    """A response body that lasts until the worker closes the connection (§6.3 rule 8)."""
+
+    __slots__ = ("is_complete", "received", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.is_complete = False
+        self.rest = b""
+        self.trailers: list[FieldLine] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """All of `data`."""
+        self.received += len(data)
+        return data
+
+    def feed_eof(self) -> bool:
+        """True: this is the only way it ends."""
+        self.is_complete = True
+        return True
+
+    def __repr__(self) -> str:
+        return f"{self.received} bytes"
+
+
+class ChunkedReader:
+    """A chunked body (§7.1), read strictly: hexadecimal size, CRLF after every line and after every chunk's data."""
+
+    __slots__ = ("_held", "_malformed", "_remaining", "_state", "is_complete", "received", "rest", "trailers")
+
+    _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+
+    def __init__(self, malformed: Malformed) -> None:
+        self._malformed = malformed
+        self._state = self._SIZE
+        self._held = b""  # an incomplete line, bounded by the limits above
+        self._remaining = 0  # bytes of the current chunk still to come
+        self.received = 0
+        self.is_complete = False
+        self.rest = b""
+        self.trailers: list[FieldLine] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """The content in `data`, the framing removed; raises the connection's error for invalid framing."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        pieces: list[bytes] = []
+        at = 0
+        while at < len(data):
+            if self._state == self._DATA:
+                piece = data[at : at + self._remaining]
+                pieces.append(piece)
+                at += len(piece)
+                self._remaining -= len(piece)
+                if not self._remaining:
+                    self._state = self._DATA_END
+                continue
+            after = self._read_framing(data, at)
+            if after == at:
+                self._held = data[at:]
+                break
+            at = after
+            if self.is_complete:
+                self.rest = data[at:]
+                break
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.received += len(content)
+        return content
+
+    def feed_eof(self) -> bool:
+        """False: the last chunk has not been seen."""
+        return False
+
+    def _read_framing(self, data: bytes, at: int) -> int:
+        """The position after the framing element at `at`, or `at` itself if it is not all there."""
+        if self._state == self._SIZE:
+            return self._read_size(data, at)
+        if self._state == self._DATA_END:
+            if len(data) - at < 2 and data[at] == 0x0D:
+                return at
+            if data[at : at + 2] != b"\r\n":
+                raise self._malformed(f"invalid end of a chunk {shown(data[at : at + 2])}, CRLF is accepted")
+            self._state = self._SIZE
+            return at + 2
+        return self._read_trailers(data, at)
+
+    def _read_size(self, data: bytes, at: int) -> int:
+        end = data.find(b"\r\n", at, at + MAX_CHUNK_LINE_BYTES)
+        line = data[at:end] if end != -1 else data[at : at + MAX_CHUNK_LINE_BYTES]
+        digits, semicolon, extensions = line.partition(b";")
+        if end != -1 or semicolon or len(digits) > _MAX_SIZE_DIGITS:
+            digits = digits.rstrip(b"\t ") if semicolon else digits  # BWS before an extension (§7.1.1)
+        elif digits.endswith(b"\r"):
+            digits = digits[:-1]
+        if (digits or end != -1) and not self._is_size(digits):
+            raise self._malformed(f"invalid chunk size {shown(line)}")
+        if b"\n" in extensions or b"\r" in extensions.removesuffix(b"\r") or b"\x00" in extensions:
+            raise self._malformed(f"invalid chunk extension {shown(extensions)}")
+        if end == -1:
+            if len(line) >= MAX_CHUNK_LINE_BYTES:
+                raise self._malformed(f"chunk size line of more than {MAX_CHUNK_LINE_BYTES} bytes")
+            return at
+        self._remaining = int(digits, 16)
+        self._state = self._DATA if self._remaining else self._TRAILERS
+        return end + 2
+
+    @staticmethod
+    def _is_size(digits: bytes) -> bool:
+        return 0 < len(digits) <= _MAX_SIZE_DIGITS and _HEX.issuperset(digits)
+
+    def _read_trailers(self, data: bytes, at: int) -> int:
+        if data.startswith(b"\r\n", at):
+            self.is_complete = True
+            return at + 2
+        end = data.find(END_OF_HEAD, at, at + MAX_TRAILERS_BYTES)
+        if end == -1:
+            if len(data) - at >= MAX_TRAILERS_BYTES:
+                raise self._malformed(f"trailer section of more than {MAX_TRAILERS_BYTES} bytes")
+            return at
+        fields = parse_field_section(data[at : end + 2], self._malformed)
+        if len(fields) > MAX_FIELDS:
+            raise self._malformed(f"{len(fields)} trailer fields, at most {MAX_FIELDS} are accepted")
+        self.trailers = [field for field in fields if field[0] not in FORBIDDEN_IN_TRAILERS]
+        self.is_complete = True
+        return end + 4
+
+    def __repr__(self) -> str:
+        return f"{self.received} bytes in chunks"

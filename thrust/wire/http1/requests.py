@@ -1,0 +1,259 @@
+"""Understanding a request head (RFC 9112 §3): method, target, authority, framing, persistence, upgrade.
+
+`RequestParser.parse` gets one complete head from `heads.HeadBuffer` and returns a RequestHead whose fields are
+end-to-end only. Whatever is doubtful becomes a BadMessage; nothing is repaired. Policy (what a Host may be called, who
+is trusted) lives in the handlers.
+"""
+
+import re
+
+import httptools
+
+from thrust.errors import BadMessage
+from thrust.http.headers import HOP_BY_HOP, FieldLine, tokens
+from thrust.wire.http1.heads import (
+    FIELD_LINES,
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    MAX_TARGET_BYTES,
+    TOKEN,
+    explain_fields,
+    parse_content_length,
+    shown,
+    without_trailing_space,
+)
+
+# RFC 9112 §2.2 lets one empty line precede a request line, for old clients that send CRLF after a body.
+_REQUEST_HEAD = re.compile(
+    rb"(?:\r\n)?+(" + TOKEN + rb"++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n" + FIELD_LINES + rb"\r\n"
+)
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?+(" + TOKEN + rb"++) ([^ ]++) HTTP/([0-9])\.([0-9])")
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
+
+# RFC 3986 §3.2.2–3: a name, an IPv4 or a bracketed IPv6 address, and a port. The comma is left out of the name,
+# because it joins two Host lines into one for a careless reader; so is user information.
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
+
+_FRAMING_FIELDS = frozenset(
+    {b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"} | HOP_BY_HOP
+)
+
+
+class RequestHead:
+    """What a request head says. `lines` holds end-to-end fields only; `content_length` is None when chunked."""
+
+    __slots__ = (
+        "authority",
+        "content_length",
+        "expects_continue",
+        "keep_alive",
+        "lines",
+        "method",
+        "minor_version",
+        "target",
+        "wants_upgrade",
+    )
+
+    method: bytes
+    target: bytes
+    authority: bytes
+    minor_version: int
+    lines: list[FieldLine]
+    content_length: int | None
+    keep_alive: bool
+    expects_continue: bool
+    wants_upgrade: bool
+
+
+class RequestParser:
+    """Parses request heads; stateless between heads, so one serves all connections of an event loop."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: list[FieldLine] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for each field line."""
+        self._lines.append((name.lower(), value))
+
+    def parse(self, head: bytes) -> RequestHead:
+        """The RequestHead in `head`, which ends with its empty line.
+
+        Raises BadMessage: 400, 414 (target), 431 (number of fields), 501 (method, transfer coding), 505 (version).
+        """
+        match = _REQUEST_HEAD.fullmatch(head)
+        if match is None:
+            raise _explain(head)
+        self._lines = []
+        try:
+            httptools.HttpRequestParser(self).feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # llhttp saw Connection: upgrade and stopped after the head, which is all that it was given
+        except httptools.HttpParserInvalidMethodError as error:
+            raise BadMessage(f"method {shown(match[1])} is not implemented", status=501) from error
+        except httptools.HttpParserError as error:
+            raise _explain_framing(self._lines, str(error)) from error
+        if b" \r\n" in head or b"\t\r\n" in head:
+            self._lines = without_trailing_space(self._lines)
+        return _understand(match[1], match[2], int(match[3]), self._lines)
+
+
+def _understand(method: bytes, target: bytes, minor_version: int, lines: list[FieldLine]) -> RequestHead:
+    if len(target) > MAX_TARGET_BYTES:
+        raise target_too_long(len(target))
+    if len(lines) > MAX_FIELDS:
+        raise BadMessage(f"{len(lines)} field lines, at most {MAX_FIELDS} are accepted", status=431)
+
+    head = RequestHead()
+    head.method = method
+    head.minor_version = minor_version
+    head.content_length = 0
+    head.keep_alive = minor_version == 1
+    head.expects_continue = head.wants_upgrade = False
+    special = [line for line in lines if line[0] in _FRAMING_FIELDS]
+    if len(special) == 1 and special[0][0] == b"host":
+        # The common request of a keep-alive client (benchmark forward-1k): nothing but Host to look at.
+        head.lines = lines
+        host: bytes | None = special[0][1]
+    else:
+        host = _apply_framing(head, special)
+        dropped = HOP_BY_HOP | _nominated(special)
+        head.lines = [line for line in lines if line[0] not in dropped]
+        if b"trailers" in tokens(value for name, value in special if name == b"te"):
+            head.lines.append((b"te", b"trailers"))
+    head.target, head.authority = _resolve_target(method, target, host, minor_version)
+    return head
+
+
+def _apply_framing(head: RequestHead, special: list[FieldLine]) -> bytes | None:
+    """Fills in how the message is framed and what it asks of the connection; returns its Host."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in special:
+        by_name.setdefault(name, []).append(value)
+    if len(by_name.get(b"host", ())) > 1:
+        raise BadMessage("several Host fields, exactly one is accepted")
+
+    # RFC 9112 §6.3; every combination that the RFC allows a server to repair is refused instead.
+    lengths, codings = by_name.get(b"content-length", []), by_name.get(b"transfer-encoding", [])
+    if codings and lengths:
+        raise BadMessage("both Transfer-Encoding and Content-Length")
+    if codings:
+        _check_codings(codings, head.minor_version)
+        head.content_length = None
+    elif lengths:
+        if len(lengths) > 1:
+            raise BadMessage(f"{len(lengths)} Content-Length fields, one is accepted")
+        head.content_length = parse_content_length(lengths[0], BadMessage)
+
+    options = tokens(by_name.get(b"connection", ()))
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    # RFC 6455 §4.2.1; any other offer is ignored, which RFC 9110 §7.8 allows, `h2c` above all.
+    head.wants_upgrade = (
+        head.minor_version == 1
+        and head.method == b"GET"
+        and head.content_length == 0
+        and b"upgrade" in options
+        and b"websocket" in tokens(by_name.get(b"upgrade", ()))
+    )
+    if expectations := by_name.get(b"expect"):
+        head.expects_continue = _expects_continue(expectations, head)
+    return by_name[b"host"][0] if b"host" in by_name else None
+
+
+def _check_codings(codings: list[bytes], minor_version: int) -> None:
+    if minor_version == 0:
+        raise BadMessage("Transfer-Encoding in an HTTP/1.0 request")
+    if len(codings) == 1 and codings[0].lower() == b"chunked":
+        return
+    seen = shown(b", ".join(codings))
+    if all(coding in (b"chunked", b"identity") for coding in tokens(codings)):
+        raise BadMessage(f"invalid transfer-encoding {seen}: only chunked, once, is accepted")
+    raise BadMessage(f"transfer-encoding {seen} is not implemented", status=501)
+
+
+def _expects_continue(expectations: list[bytes], head: RequestHead) -> bool:
+    if tokens(expectations) != [b"100-continue"]:
+        raise BadMessage("unknown expectation " + shown(b", ".join(expectations)), status=417)
+    # RFC 9110 §10.1.1: ignored from HTTP/1.0, and without content there is nothing to wait for.
+    return head.minor_version == 1 and head.content_length != 0
+
+
+def _nominated(special: list[FieldLine]) -> set[bytes]:
+    """Names that the sender's Connection field declares to be for this hop only (RFC 9110 §7.6.1).
+
+    What frames and routes the message cannot be nominated away.
+    """
+    options = tokens(value for name, value in special if name == b"connection")
+    return set(options) - {b"host", b"content-length"}
+
+
+def _resolve_target(method: bytes, target: bytes, host: bytes | None, minor_version: int) -> tuple[bytes, bytes]:
+    """The target in origin-form (or `*`) and the authority that it is for (RFC 9112 §3.2–3.3)."""
+    if method == b"CONNECT":
+        raise BadMessage("CONNECT is not implemented: this is no proxy for other hosts", status=501)
+    if host is None and minor_version == 1:
+        raise BadMessage("the Host field is missing")
+    if host is not None and not _is_authority(host):
+        raise BadMessage(f"invalid host {shown(host)}")
+    if b"#" in target:
+        raise BadMessage(f"invalid target {shown(target)}: a fragment is never sent")
+    if target[0] == 0x2F:
+        return target, host or b""
+    if target == b"*" and method == b"OPTIONS":
+        return target, host or b""
+    absolute = _ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None or not _is_authority(absolute[1]):
+        raise BadMessage(f"invalid target {shown(target)}: a path or an http URI is accepted")
+    path = absolute[2]
+    # RFC 9112 §3.2.2: the authority of an absolute-form target replaces whatever Host says.
+    return (path if path[:1] == b"/" else b"/" + path), absolute[1]
+
+
+def _is_authority(value: bytes) -> bool:
+    if not _AUTHORITY.fullmatch(value):
+        return False
+    port = value.rpartition(b":")[2] if value[-1:] != b"]" and b":" in value else b""
+    return not port or int(port) <= 65535
+
+
+def target_too_long(size_bytes: int) -> BadMessage:
+    """The 414 for a target of (at least) `size_bytes`."""
+    return BadMessage(f"target of {size_bytes} bytes, at most {MAX_TARGET_BYTES} are accepted", status=414)
+
+
+def head_too_large(held: bytearray) -> BadMessage:
+    """The error for a head that went beyond MAX_HEAD_BYTES: 414 if its request line alone did most of it, else 431."""
+    line_end = held.find(b"\r\n", 2)
+    if line_end == -1 or line_end > MAX_TARGET_BYTES + 64:
+        return target_too_long(min(line_end if line_end != -1 else len(held), len(held)))
+    return BadMessage(f"head of more than {MAX_HEAD_BYTES} bytes", status=431)
+
+
+def _explain(head: bytes) -> BadMessage:
+    """The error for a head that our grammar does not admit."""
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        return BadMessage("invalid request line " + shown(head.lstrip().partition(b"\r\n")[0]))
+    if (line[3], line[4]) not in ((b"1", b"0"), (b"1", b"1")):
+        version = f"HTTP/{line[3].decode()}.{line[4].decode()}"
+        return BadMessage(f"{version} is not spoken here: HTTP/1.1 and HTTP/1.0 are", status=505)
+    if not re.fullmatch(rb"[\x21-\x7e]++", line[2]):
+        return BadMessage(f"invalid target {shown(line[2])}: other bytes have to be percent-encoded")
+    error = explain_fields(head.removeprefix(b"\r\n"), BadMessage)
+    assert isinstance(error, BadMessage)
+    return error
+
+
+def _explain_framing(lines: list[FieldLine], complaint: str) -> BadMessage:
+    """The error for a head that httptools refused: ours where we have a better one, else its own words."""
+    codings = [value for name, value in lines if name == b"transfer-encoding"]
+    if codings and not any(name == b"content-length" for name, _ in lines):
+        try:
+            _check_codings(codings, 1)
+        except BadMessage as error:
+            return error
+    return BadMessage(complaint[:1].lower() + complaint[1:])

@@ -1,0 +1,143 @@
+"""Understanding a response head of the worker (RFC 9112 §4, §6.3).
+
+The worker is ours, but it may lie, crash half way or be tricked into a response split: what does not match exactly is
+an UpstreamError (502), so that a client never sees a response that looks complete and is not.
+"""
+
+import re
+
+import httptools
+
+from thrust.errors import UpstreamError
+from thrust.http.headers import HOP_BY_HOP, FieldLine, tokens
+from thrust.wire.http1.heads import (
+    FIELD_LINES,
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    explain_fields,
+    parse_content_length,
+    shown,
+    without_trailing_space,
+)
+
+_RESPONSE_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n" + FIELD_LINES + rb"\r\n"
+)
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?")
+
+_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"} | HOP_BY_HOP)
+
+
+class ResponseHead:
+    """What a response head says. `lines` holds end-to-end fields only.
+
+    `content_length` is None when the head does not tell; then `is_chunked` says whether the body is, or whether it
+    lasts until the connection closes. Which statuses and methods have a body at all is `has_body`'s to say.
+    """
+
+    __slots__ = ("content_length", "is_chunked", "keep_alive", "lines", "status", "upgrade")
+
+    status: int
+    lines: list[FieldLine]
+    content_length: int | None
+    is_chunked: bool
+    keep_alive: bool
+    upgrade: bytes
+
+
+class ResponseParser:
+    """Parses response heads; stateless between heads, so one serves all connections of an event loop."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: list[FieldLine] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for each field line."""
+        self._lines.append((name.lower(), value))
+
+    def parse(self, head: bytes) -> ResponseHead:
+        """The ResponseHead in `head`, which ends with its empty line; raises UpstreamError."""
+        match = _RESPONSE_HEAD.fullmatch(head)
+        if match is None:
+            raise _explain(head)
+        self._lines = []
+        try:
+            httptools.HttpResponseParser(self).feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # llhttp stops after the head of a 101, which is all that it was given
+        except httptools.HttpParserError as error:
+            raise malformed(str(error)) from error
+        if b" \r\n" in head or b"\t\r\n" in head:
+            self._lines = without_trailing_space(self._lines)
+        return _understand(int(match[2]), int(match[1]), self._lines)
+
+
+def has_body(status: int, request_method: bytes) -> bool:
+    """Whether a response with `status` to a request with that method has content (RFC 9112 §6.3 rules 1 and 2)."""
+    return request_method != b"HEAD" and status not in (204, 304) and status >= 200
+
+
+def malformed(reason: str) -> UpstreamError:
+    """The 502 for a response that cannot be understood."""
+    return UpstreamError(f"the worker sent a malformed response: {reason}")
+
+
+def head_too_large(held: bytearray) -> UpstreamError:
+    """The 502 for a response head beyond MAX_HEAD_BYTES."""
+    return malformed(f"head of more than {MAX_HEAD_BYTES} bytes")
+
+
+def _understand(status: int, minor_version: int, lines: list[FieldLine]) -> ResponseHead:
+    if len(lines) > MAX_FIELDS:
+        raise malformed(f"{len(lines)} field lines, at most {MAX_FIELDS} are accepted")
+    head = ResponseHead()
+    head.status = status
+    head.lines = lines
+    head.content_length = None
+    head.is_chunked = False
+    head.keep_alive = minor_version == 1
+    head.upgrade = b""
+    special = [line for line in lines if line[0] in _FRAMING_FIELDS]
+    if len(special) == 1 and special[0][0] == b"content-length":
+        # The common response of a keep-alive worker (benchmark forward-1k).
+        head.content_length = parse_content_length(special[0][1], malformed)
+    elif special:
+        _apply_framing(head, special, minor_version)
+    return head
+
+
+def _apply_framing(head: ResponseHead, special: list[FieldLine], minor_version: int) -> None:
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in special:
+        by_name.setdefault(name, []).append(value)
+    lengths, codings = by_name.get(b"content-length", []), by_name.get(b"transfer-encoding", [])
+    if codings and lengths:
+        raise malformed("both Transfer-Encoding and Content-Length")
+    if codings:
+        if minor_version == 0 or len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise malformed("transfer-encoding " + shown(b", ".join(codings)) + ", only chunked is accepted")
+        head.is_chunked = True
+    elif lengths:
+        if len(lengths) > 1:
+            raise malformed(f"{len(lengths)} Content-Length fields, one is accepted")
+        head.content_length = parse_content_length(lengths[0], malformed)
+
+    options = tokens(by_name.get(b"connection", ()))
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    head.upgrade = b", ".join(by_name.get(b"upgrade", ()))
+    dropped = (HOP_BY_HOP | set(options)) - {b"content-length"}
+    head.lines = [line for line in head.lines if line[0] not in dropped]
+
+
+def _explain(head: bytes) -> UpstreamError:
+    line = head.partition(b"\r\n")[0]
+    if not _STATUS_LINE.fullmatch(line):
+        return malformed(f"invalid status line {shown(line)}")
+    error = explain_fields(head, malformed)
+    assert isinstance(error, UpstreamError)
+    return error

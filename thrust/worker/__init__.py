@@ -1,0 +1,4 @@
+"""The child side: the worker process from its start to its last sign of life. Imports nothing of ours but errors.
+
+`supervisor` decides, `system` does; read `supervisor` first.
+"""
