@@ -194,7 +194,8 @@ def _origins(config: Config, found: _FoundByField) -> dict[str, Origin]:
     for field_name, setting in SETTINGS.items():
         text = setting.text(getattr(config, field_name))
         if field_name == "admin_port" and config.admin_port is not None:
-            text = f"{config.admin_host or '*'}:{config.admin_port}"
+            host = config.admin_host or "*"
+            text = f"[{host}]:{config.admin_port}" if ":" in host else f"{host}:{config.admin_port}"
         variable = found[field_name].variable if field_name in found else "default"
         origins[setting.name] = Origin(text, variable)
     return origins

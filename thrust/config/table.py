@@ -115,7 +115,7 @@ class Config:
         "THRUST_RESTART",
         values.RESTART,
         Restart.NEVER,
-        "on-failure: start a crashed worker again, with back-off",
+        "never, or on-failure: start a crashed worker again, with back-off",
         _WORKER,
     )
     health_path: str | None = _setting(
@@ -144,7 +144,7 @@ class Config:
         "THRUST_WORKER_TIMEOUT",
         values.DURATION,
         300.0,
-        "to the worker's first byte of a response, then 504; 0: none",
+        "wait so long for the first byte of the worker's response, then 504; 0: no limit",
         _LIMITS,
     )
     idle_timeout_s: float = _setting(
@@ -159,7 +159,7 @@ class Config:
         "HTTP_READ_TIMEOUT",
         values.DURATION,
         30.0,
-        "for a whole request head, and between two reads of a body; 0: no limit",
+        "time for a whole request head, and between two reads of a body; 0: no limit",
         _LIMITS,
         thruster="HTTP_READ_TIMEOUT",
     )
@@ -167,7 +167,7 @@ class Config:
         "HTTP_WRITE_TIMEOUT",
         values.DURATION,
         30.0,
-        "between two writes of a response that the client does not take; 0: no limit",
+        "time between two writes to a client that does not read; 0: no limit",
         _LIMITS,
         thruster="HTTP_WRITE_TIMEOUT",
     )
@@ -193,14 +193,14 @@ class Config:
         "THRUST_TRUSTED_PROXIES",
         values.NETWORKS,
         (),
-        "trust them from these addresses only",
+        "believe X-Forwarded-* only from these addresses and networks",
         _FORWARD,
     )
     bad_gateway_page: Path = _setting(
         "BAD_GATEWAY_PAGE",
         values.FILE,
         Path("public/502.html"),
-        "page for 502 if the file exists; 503.html and 504.html beside it",
+        "page for 502, if the file exists; beside it 503.html and 504.html",
         _FORWARD,
         thruster="BAD_GATEWAY_PAGE",
     )
@@ -248,7 +248,7 @@ class Config:
         "SSL_KEY_PATH",
         values.FILE,
         None,
-        "its private key (PEM)",
+        "private key of the certificate (PEM)",
         _TLS,
         pending="TLS",
     )
@@ -266,7 +266,7 @@ class Config:
         "THRUST_HTTP2",
         values.HTTP2,
         Http2.OFF,
-        "offer HTTP/2 over TLS; auto does not mind if there is none",
+        "1: offer HTTP/2 over TLS; auto: the same, if there is TLS",
         _TLS,
         default_text="0; auto with TLS_DOMAIN",
         pending="HTTP/2",
@@ -294,7 +294,7 @@ class Config:
         "ACME_DIRECTORY",
         values.HTTPS_URL,
         LETS_ENCRYPT,
-        "the certificate authority",
+        "where to get certificates",
         _ACME,
         thruster="ACME_DIRECTORY",
         default_text="Let's Encrypt",
@@ -304,7 +304,7 @@ class Config:
         "ACME_EMAIL",
         values.EMAIL,
         None,
-        "where it may write to",
+        "where the certificate authority may write to",
         _ACME,
         thruster="ACME_EMAIL",
         pending="ACME",

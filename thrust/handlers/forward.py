@@ -6,7 +6,7 @@ it; for those the kernel is asked beforehand whether the connection still lives.
 """
 
 from thrust.errors import StaleConnection
-from thrust.http.message import Request, Response
+from thrust.http.message import Origin, Request, Response
 from thrust.upstream.connection import UpstreamConnection
 from thrust.upstream.pool import Pool
 from thrust.wire.http1.writing import field_lines
@@ -57,13 +57,31 @@ def request_head(request: Request) -> bytes:
         framing += b"expect: 100-continue\r\n"
     if request.wants_upgrade:
         framing += b"connection: Upgrade\r\nupgrade: websocket\r\n"
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b\r\n" % (
         request.method,
         request.target,
         request.authority,
         field_lines([line for line in request.headers.lines if line[0] not in _REWRITTEN]),
+        _origin_lines(request.origin) if request.origin is not None else b"",
         framing,
     )
+
+
+def _origin_lines(origin: Origin) -> bytes:
+    """The field lines that tell the worker where a request comes from."""
+    lines = (
+        b"x-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-port: %b\r\n"
+        b"x-real-ip: %b\r\nx-request-start: %b\r\nx-request-id: %b\r\n"
+    ) % (
+        origin.forwarded_for,
+        origin.host,
+        origin.scheme,
+        origin.port,
+        origin.address,
+        origin.request_start,
+        origin.request_id,
+    )
+    return lines + b"forwarded: %b\r\n" % origin.forwarded if origin.forwarded else lines
 
 
 def _content_length(request: Request) -> int:

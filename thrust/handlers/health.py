@@ -28,7 +28,8 @@ class Health:
                 raise not_ready("it is still booting")
             if is_internal_name(request.authority):
                 request.authority = PROBE_HOST
-                request.headers.set(b"x-forwarded-host", PROBE_HOST)
+                if request.origin is not None:
+                    request.origin.host = PROBE_HOST
         return await self._following(request)
 
 

@@ -1,9 +1,9 @@
 """Who is asking: the address, scheme, host and port that the client used, and an identity for the request.
 
-Writes the fields that tell them to the worker (X-Forwarded-For, -Host, -Proto, -Port, X-Real-IP, X-Request-Start,
-X-Request-ID) and the record. What the peer said about itself in such fields counts only if it is trusted:
-FORWARD_HEADERS trusts the direct peer, THRUST_TRUSTED_PROXIES narrows that to networks and extends it along the whole
-list in X-Forwarded-For. Fields that only a proxy of ours may send are dropped, and names with `_`, because WSGI folds
+They become the request's Origin, which `forward` writes as X-Forwarded-For, -Host, -Proto, -Port, X-Real-IP,
+X-Request-Start and X-Request-ID, and a part of the record. What the peer said about itself in such fields counts only
+if it is trusted: FORWARD_HEADERS trusts the direct peer, THRUST_TRUSTED_PROXIES narrows that to networks and extends it
+along the whole list in X-Forwarded-For. Fields that only a proxy of ours may send are dropped, and names with `_`, because WSGI folds
 `X_Forwarded_For` and `X-Forwarded-For` into one.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from thrust.http.headers import FieldLine, Headers
-from thrust.http.message import Handler, Request, Response
+from thrust.http.headers import FieldLine
+from thrust.http.message import Handler, Origin, Request, Response
 
 _OURS = frozenset(
     {
@@ -35,7 +35,7 @@ _OURS = frozenset(
         b"x-sendfile-type",
     }
 )
-"""Fields that are dropped from the request and, where they mean something, written anew."""
+"""Fields that are taken out of the request; those of an Origin are written anew."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]{1,255}")
@@ -45,7 +45,7 @@ _new_id_bits = random.Random().getrandbits
 
 
 class Identify:
-    """Replaces what a request says about its origin by what we know."""
+    """Gives every request its Origin."""
 
     def __init__(
         self, following: Handler, *, trusts_clients: bool, proxies: Sequence[IPv4Network | IPv6Network]
@@ -56,52 +56,45 @@ class Identify:
         self._is_proxy = lru_cache(maxsize=4096)(self._is_in_networks)
 
     async def __call__(self, request: Request) -> Response:
-        """Passes the request on with fields that tell the truth."""
-        exchange = request.exchange
+        """Passes the request on with an origin, and without the fields that claimed one."""
         lines = request.headers.lines
+        kept = [line for line in lines if line[0] not in _OURS and b"_" not in line[0]]
         said: dict[bytes, bytes] = {}
-        if any([line[0] in _OURS for line in lines]) and self._is_trusted(exchange.peer_address):
+        if len(kept) != len(lines):
             said = _said_by_peer(lines)
-        elif request_id := request.headers.get(b"x-request-id"):
-            said = {b"x-request-id": request_id}
+            if not self._is_trusted(request.exchange.peer_address):
+                said = {name: value for name, value in said.items() if name == b"x-request-id"}
+            request.headers.lines = kept
+        request.origin = self._origin(request, said)
+        return await self._following(request)
 
+    def _origin(self, request: Request, said: dict[bytes, bytes]) -> Origin:
+        """Where the request comes from, believing what was `said`; noted in the record too."""
+        exchange = request.exchange
+        peer = exchange.peer_address.encode()
         request_id = said.get(b"x-request-id", b"")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = b"%032x" % _new_id_bits(128)
         exchange.request_id = request_id.decode()
-        kept = [line for line in lines if line[0] not in _OURS and b"_" not in line[0]]
-        kept += self._origin_fields(request, said)
-        kept.append((b"x-request-start", said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000)))
-        kept.append((b"x-request-id", request_id))
-        request.headers = exchange.request_headers = Headers.owning(kept)
-        return await self._following(request)
-
-    def _origin_fields(self, request: Request, said: dict[bytes, bytes]) -> list[FieldLine]:
-        """The fields that say where the request comes from; notes the client's address."""
-        exchange = request.exchange
-        forwarded_for = exchange.peer_address.encode()
-        scheme, host = request.scheme, request.authority
-        fields: list[FieldLine] = []
+        scheme, host, forwarded_for = request.scheme, request.authority, peer
         if said:
             if earlier := said.get(b"x-forwarded-for"):
                 exchange.remote_address = self._client_among(earlier, exchange.peer_address)
-                forwarded_for = earlier + b", " + forwarded_for
+                forwarded_for = earlier + b", " + peer
             proto = said.get(b"x-forwarded-proto", b"").lower()
             scheme = proto if proto in _DEFAULT_PORTS else scheme
             host = _first_host(said.get(b"x-forwarded-host")) or host
-            if b"forwarded" in said:
-                fields.append((b"forwarded", said[b"forwarded"]))
         port = said.get(b"x-forwarded-port", b"")
-        if not port.isdigit():
-            port = _port_of(host) or _DEFAULT_PORTS[scheme]
-        fields += (
-            (b"x-forwarded-for", forwarded_for),
-            (b"x-forwarded-host", host),
-            (b"x-forwarded-proto", scheme),
-            (b"x-forwarded-port", port),
-            (b"x-real-ip", exchange.remote_address.encode()),
+        return Origin(
+            address=exchange.remote_address.encode(),
+            forwarded_for=forwarded_for,
+            scheme=scheme,
+            host=host,
+            port=port if port.isdigit() else _port_of(host) or _DEFAULT_PORTS[scheme],
+            request_start=said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000),
+            request_id=request_id,
+            forwarded=said.get(b"forwarded", b""),
         )
-        return fields
 
     def _is_trusted(self, peer_address: str) -> bool:
         return self._trusts_clients and (not self._proxies or self._is_proxy(peer_address))
@@ -162,4 +155,5 @@ def _first_host(value: bytes | None) -> bytes | None:
 
 def _port_of(host: bytes) -> bytes:
     """The port in `host`, b"" if it names none."""
-    return host.rpartition(b":")[2] if b":" in host and not host.endswith(b"]") else b""
+    port = host.rpartition(b":")[2]
+    return port if port.isdigit() and len(port) != len(host) else b""

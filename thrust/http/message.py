@@ -38,12 +38,44 @@ SendInterim = Callable[[int, list[FieldLine]], None]
 """Sends an interim response (1xx, RFC 9110 §15.2) with these fields at once."""
 
 
+class Origin:
+    """Where a request comes from, as far as we know or trust those who say so (`handlers/identify.py`).
+
+    Bytes as they are written to the worker: `forwarded_for` is the list of addresses up to our peer, `forwarded` the
+    trusted peer's own Forwarded field (RFC 7239), `request_start` Unix time in the form `t=<milliseconds>`.
+    """
+
+    __slots__ = ("address", "forwarded", "forwarded_for", "host", "port", "request_id", "request_start", "scheme")
+
+    def __init__(
+        self,
+        *,
+        address: bytes,
+        forwarded_for: bytes,
+        scheme: bytes,
+        host: bytes,
+        port: bytes,
+        request_start: bytes,
+        request_id: bytes,
+        forwarded: bytes = b"",
+    ) -> None:
+        self.address = address
+        self.forwarded_for = forwarded_for
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.request_start = request_start
+        self.request_id = request_id
+        self.forwarded = forwarded
+
+
 class Request:
     """One request, the same for every HTTP version.
 
     `target` is in origin-form (`/path?query`) or `*`, byte for byte as it arrived. `authority` is the Host that the
     client meant, b"" for an HTTP/1.0 client that did not say. `content_length` is None when unknown in advance
-    (chunked). `wants_upgrade` is set when a WebSocket handshake (RFC 6455 §4.1) may be answered with 101.
+    (chunked). `origin` is None until the request has been identified. `wants_upgrade` is set when a WebSocket handshake
+    (RFC 6455 §4.1) may be answered with 101.
     """
 
     __slots__ = (
@@ -54,6 +86,7 @@ class Request:
         "expects_continue",
         "headers",
         "method",
+        "origin",
         "scheme",
         "send_interim",
         "target",
@@ -75,6 +108,7 @@ class Request:
         wants_upgrade: bool = False,
         send_interim: SendInterim | None = None,
     ) -> None:
+        self.origin: Origin | None = None
         self.method = method
         self.target = target
         self.headers = headers

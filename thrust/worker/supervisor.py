@@ -222,8 +222,8 @@ class Supervisor:
             self._stop_asked.set_result(None)
         self._stop_deadline_s = self._loop.time()
         for worker in self._workers:
-            worker.send(signal.SIGKILL)
             worker.send_group(signal.SIGKILL)
+            worker.send(signal.SIGKILL)  # should it have left its group
 
     def relay(self, sig: int) -> None:
         """Pass `sig` on to the worker: USR1, USR2, QUIT, TTIN, TTOU, WINCH mean something to some servers."""
@@ -441,8 +441,8 @@ class Supervisor:
         await asyncio.wait({worker.exited}, timeout=max(0.0, within_s))
         if not worker.exited.done():
             self._log.warning(f"worker has not ended {within_s:.1f} s after SIGTERM and is killed", pid=worker.pid)
-            worker.send(signal.SIGKILL)
             worker.send_group(signal.SIGKILL)
+            worker.send(signal.SIGKILL)  # should it have left its group
             await asyncio.wait({worker.exited}, timeout=KILLED_S)
         self._system.reclaim_terminal(worker)
         await self._clear_group(worker)
@@ -473,13 +473,13 @@ class Supervisor:
     # --- Holding requests -----------------------------------------------------------------------------------------
 
     def _worker_away(self) -> None:
-        self._events.worker_away()
-        self._start_boot_timer()
-
-    def _start_boot_timer(self) -> None:
         """Requests wait for one boot timeout per outage, however many workers are tried meanwhile."""
         if self._boot_timer is None:
-            self._boot_timer = self._loop.call_later(self._boot_timeout_s, self._give_up_holding)
+            self._events.worker_away()
+            self._start_boot_timer()
+
+    def _start_boot_timer(self) -> None:
+        self._boot_timer = self._loop.call_later(self._boot_timeout_s, self._give_up_holding)
 
     def _stop_boot_timer(self) -> None:
         if self._boot_timer is not None:

@@ -37,6 +37,7 @@ _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]++|\[[0-9A-Fa-f:.]++\])(
 _FRAMING_FIELDS = frozenset(
     {b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"} | HOP_BY_HOP
 )
+_KEEP_ALIVE = (b"connection", b"keep-alive")
 
 
 class RequestHead:
@@ -112,6 +113,9 @@ def _understand(method: bytes, target: bytes, minor_version: int, lines: list[Fi
     head.keep_alive = minor_version == 1
     head.expects_continue = head.wants_upgrade = False
     special = [line for line in lines if line[0] in _FRAMING_FIELDS]
+    if _KEEP_ALIVE in special and minor_version == 1:
+        special.remove(_KEEP_ALIVE)  # it says what is so anyway
+        lines.remove(_KEEP_ALIVE)
     if len(special) == 1 and special[0][0] == b"host":
         # The common request of a keep-alive client (benchmark forward-1k): nothing but Host to look at.
         head.lines = lines
