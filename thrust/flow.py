@@ -124,9 +124,12 @@ class BodyBuffer:
         if self._closed:
             return
         self._closed = True
+        if self._pieces or not self._ended:
+            # A reader that has been woken and not yet run must not take this end for the body's.
+            self._error = self._error or ThrustError("the body was given up")
         self._pieces.clear()
+        self._size = 0
         if not self._ended:
-            self._error = ThrustError("the body was given up")
             self._finish()
             self._on_close()
 

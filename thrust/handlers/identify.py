@@ -3,8 +3,8 @@
 They become the request's Origin, which `forward` writes as X-Forwarded-For, -Host, -Proto, -Port, X-Real-IP,
 X-Request-Start and X-Request-ID, and a part of the record. What the peer said about itself in such fields counts only
 if it is trusted: FORWARD_HEADERS trusts the direct peer, THRUST_TRUSTED_PROXIES narrows that to networks and extends it
-along the whole list in X-Forwarded-For. Fields that only a proxy of ours may send are dropped, and names with `_`, because WSGI folds
-`X_Forwarded_For` and `X-Forwarded-For` into one.
+along the whole list in X-Forwarded-For. Fields that only a proxy of ours may send are dropped, and names with `_`,
+because WSGI folds `X_Forwarded_For` and `X-Forwarded-For` into one.
 """
 
 import random

@@ -26,8 +26,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# RFC 9110 §6.5.1: what would change framing, routing, authentication or the content's meaning may not come late.
-FORBIDDEN_IN_TRAILERS = HOP_BY_HOP | {
+# RFC 9110 §6.5.1: what would change framing, routing, authentication or the content's meaning may not come late; who
+# the client is counts as routing, and is for a proxy to say.
+_FORBIDDEN_IN_TRAILERS = HOP_BY_HOP | {
     b"authorization",
     b"cache-control",
     b"content-encoding",
@@ -36,10 +37,16 @@ FORBIDDEN_IN_TRAILERS = HOP_BY_HOP | {
     b"content-type",
     b"cookie",
     b"expect",
+    b"forwarded",
     b"host",
     b"max-forwards",
     b"set-cookie",
+    b"x-real-ip",
+    b"x-request-id",
+    b"x-request-start",
+    b"x-sendfile-type",
 }
+_FORBIDDEN_PREFIXES_IN_TRAILERS = (b"x-accel-", b"x-forwarded-")
 
 
 class Headers:
@@ -101,6 +108,16 @@ class Headers:
 
     def __repr__(self) -> str:
         return f"Headers({self.lines!r})"
+
+
+def may_be_trailer(name: bytes) -> bool:
+    """Whether a field called `name` (lower case) may follow the content instead of preceding it.
+
+    Names with `_` may not: whoever merges trailers the WSGI way would take them for those with `-`.
+    """
+    return (
+        name not in _FORBIDDEN_IN_TRAILERS and not name.startswith(_FORBIDDEN_PREFIXES_IN_TRAILERS) and b"_" not in name
+    )
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:

@@ -166,6 +166,11 @@ class Response:
         self.body = body
         self.content_length = content_length
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the body goes on for as long as there are events (text/event-stream, HTML §9.2)."""
+        return self.headers.get(b"content-type", b"").startswith(b"text/event-stream")
+
     def close(self) -> None:
         """Gives up a body that nobody will read."""
         if not isinstance(self.body, bytes):

@@ -261,7 +261,7 @@ class Http1Connection(asyncio.Protocol):
         else:
             head.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
         self._transport.write(self._response_head(response, framing, exchange, head))
-        if response.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+        if response.is_event_stream:
             self._is_event_stream = True
             self._stop_counting()
         while piece := await body.read():

@@ -14,6 +14,7 @@ from thrust.errors import StaleConnection, ThrustError, UpstreamError
 from thrust.flow import BodyBuffer, Deadline, WriteGate, start_task
 from thrust.http.headers import Headers
 from thrust.http.message import BodyStream, Request, Response, Tunnel
+from thrust.upstream.request_head import request_head
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader, UntilCloseReader
 from thrust.wire.http1.heads import HeadBuffer
 from thrust.wire.http1.responses import ResponseHead, ResponseParser, has_body, head_too_large, malformed
@@ -46,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request",
         "_request_sent",
         "_response_begun",
+        "_silence_limit_s",
         "_transport",
         "exchanges",
         "idle_since_s",
@@ -66,6 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request: Request | None = None
         self._request_sent = False
         self._response_begun = False
+        self._silence_limit_s = 0.0
         self._keep_alive = False
         self._pump: asyncio.Task[None] | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
@@ -78,8 +81,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Requests, from us to the worker
 
-    def begin(self, head: bytes, request: Request) -> "asyncio.Future[Response]":
-        """Sends `head` and the body of `request`; returns the future of its response.
+    def begin(self, request: Request) -> "asyncio.Future[Response]":
+        """Sends `request`; returns the future of its response.
 
         The future raises UpstreamError, or the BadMessage that reading the request's body met. Whoever stops waiting
         for it calls `abort`.
@@ -89,7 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._response_begun = False
         self._answer = answer = self._loop.create_future()
         self._deadline.set(self._pool.answer_timeout_s)
-        body = request.body
+        head, body = request_head(request), request.body
         if isinstance(body, bytes):
             self._request_sent = True
             self._transport.write(head + body)
@@ -178,6 +181,9 @@ class UpstreamConnection(asyncio.Protocol):
             response.body = content
             self._answer_with(response)
             return
+        # An event stream may have nothing to say for hours; its client's leaving is what ends it.
+        self._silence_limit_s = 0.0 if response.is_event_stream else self._pool.answer_timeout_s
+        self._deadline.set(self._silence_limit_s)
         self._reader = reader
         self._body = response.body = BodyBuffer(self._loop, self, self.abort)
         self._resolve(response)
@@ -199,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
             answer.set_result(response)
 
     def _receive_body(self, reader: BodyReader, data: bytes) -> None:
-        self._deadline.set(self._pool.answer_timeout_s)
+        self._deadline.set(self._silence_limit_s)
         self._take_content(reader, reader.feed(data))
 
     def _take_content(self, reader: BodyReader, content: bytes) -> None:
@@ -315,7 +321,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Goes on reading (BodyBuffer's source)."""
         if not self.is_closed:
             if self._reader is not None:
-                self._deadline.set(self._pool.answer_timeout_s)
+                self._deadline.set(self._silence_limit_s)
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:

@@ -2,8 +2,8 @@
 
 `cli` recognises the import string and makes this module the worker's command, `python -m thrust.worker.builtin
 module:attribute [ARGS]…`, a process of its own. Arguments after the import string are Hypercorn's. Listening on
-loopback, it believes the front, exactly one hop, about the client's address, scheme and host. What is wrong with the
-import string is told in a sentence; what goes wrong inside the application's modules shows as their traceback.
+loopback, it believes the front about the client's address, scheme and host. What is wrong with the import string is
+told in a sentence; what goes wrong inside the application's modules shows as their traceback.
 
 Hypercorn loads the application itself (in each process of `--workers`) from an expression that calls `load` here.
 """
@@ -221,8 +221,9 @@ def _described(app: object) -> str:
 class BehindThrust:
     """Puts what the front says about the client where the application looks for it.
 
-    Believed is only a peer on loopback, and of a list only the last member, which the front itself wrote. Hypercorn's
-    ProxyFixMiddleware (0.18) does not serve: it deep-copies the scope, and with it the application's lifespan state.
+    Only a peer on loopback is believed. The front writes X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host anew with
+    each request, after its own judgement of what other proxies say, so there are no hops to count here. Hypercorn's
+    ProxyFixMiddleware (0.18) deep-copies the scope, which fails for most lifespan states (connection pools, locks).
     """
 
     def __init__(self, app: "Callable[[Scope, Receive, Send], Awaitable[None]]") -> None:
@@ -235,14 +236,14 @@ class BehindThrust:
 
 
 def as_seen_by_front(scope: "Scope") -> "Scope":
-    """A copy of `scope` with the client, scheme and host that X-Forwarded-For, -Proto and -Host name."""
-    told = {name: value.rpartition(b",")[2].strip().decode("latin-1") for name, value in scope["headers"]}
+    """A copy of `scope` with the client, scheme and host that the front names."""
+    told = {name: value.decode("latin-1") for name, value in scope["headers"]}
     seen = dict(scope)
-    if client := told.get(b"x-forwarded-for"):
-        seen["client"] = (client, 0)
+    if address := told.get(b"x-real-ip"):
+        seen["client"] = (address, 0)  # its port is not known
     if (scheme := told.get(b"x-forwarded-proto")) in ("http", "https"):
-        secure = scheme == "https"
-        seen["scheme"] = scheme if scope["type"] == "http" else "wss" if secure else "ws"
+        websocket_scheme = "wss" if scheme == "https" else "ws"
+        seen["scheme"] = scheme if scope["type"] == "http" else websocket_scheme
     if host := told.get(b"x-forwarded-host"):
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
         seen["headers"] = [(b"host", host.encode("latin-1")), *others]

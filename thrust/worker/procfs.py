@@ -17,6 +17,7 @@ _TCP_LISTEN = "0A"
 _UNIX_ACCEPTS = 1 << 16  # __SO_ACCEPTCON in the flags column of /proc/net/unix
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _STOPPED = "T"
+_DEAD = "ZX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ def take_snapshot(leader_pid: int) -> Snapshot:
         cpu_s=sum(processes[pid].cpu_s for pid in family),
         is_stopped=leader_pid in processes and processes[leader_pid].state == _STOPPED,
     )
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of `group` is more than a zombie, which may wait long for a careless PID 1."""
+    return any(entry.group == group and entry.state not in _DEAD for _, entry in _read_processes())
 
 
 def tcp_listeners(port: int) -> list[Listener]:

@@ -451,10 +451,10 @@ class Supervisor:
     async def _clear_group(self, worker: Process) -> None:
         """End what a dead worker has left in its process group. A shell, for one, does not pass SIGTERM on."""
         deadline_s = self._stop_deadline_s or self._loop.time() + LEFTOVERS_S
-        if worker.has_group():
+        if self._system.has_living_group(worker):
             worker.send_group(signal.SIGTERM)
             worker.send_group(signal.SIGCONT)
-        while worker.has_group() and self._loop.time() < deadline_s:  # noqa: ASYNC110
+        while self._system.has_living_group(worker) and self._loop.time() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(GROUP_CHECK_S)  # there is no event to wait for
         worker.send_group(signal.SIGKILL)
         if worker in self._workers:

@@ -72,6 +72,10 @@ class System:
         """A port for one more worker."""
         return await readiness.find_free_port(near, (*avoid, self._public_port))
 
+    def has_living_group(self, worker: Process) -> bool:
+        """Whether `worker`, or anyone else in its process group, still runs."""
+        return worker.has_group() and (not procfs.CAN_LOOK or procfs.group_lives(worker.pid))
+
     def listens_on(self, worker: Process, port: int) -> bool:
         """Whether `worker` has opened `port`; False also where that cannot be seen."""
         return any(listener.port == port for listener in procfs.take_snapshot(worker.pid).listeners)

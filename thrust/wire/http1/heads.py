@@ -52,8 +52,8 @@ class HeadBuffer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no part of a head has arrived."""
-        return self._held is None
+        """Whether no part of a head has arrived; the empty line that old clients send after a body is none."""
+        return self._held is None or self._held == b"\r\n"
 
     def cut(self, data: bytes) -> bytes | None:
         """The head that `data` completes, or None as long as more bytes are needed.

@@ -6,6 +6,7 @@ is trusted) lives in the handlers.
 """
 
 import re
+from ipaddress import AddressValueError, IPv6Address
 
 import httptools
 
@@ -19,6 +20,7 @@ from thrust.wire.http1.heads import (
     TOKEN,
     explain_fields,
     parse_content_length,
+    parse_field_section,
     shown,
     without_trailing_space,
 )
@@ -27,12 +29,14 @@ from thrust.wire.http1.heads import (
 _REQUEST_HEAD = re.compile(
     rb"(?:\r\n)?+(" + TOKEN + rb"++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n" + FIELD_LINES + rb"\r\n"
 )
-_REQUEST_LINE = re.compile(rb"(?:\r\n)?+(" + TOKEN + rb"++) ([^ ]++) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(TOKEN + rb"++ ([^ ]++) HTTP/([0-9]\.[0-9])")
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 
 # RFC 3986 §3.2.2–3: a name, an IPv4 or a bracketed IPv6 address, and a port. The comma is left out of the name,
 # because it joins two Host lines into one for a careless reader; so is user information.
-_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
+_AUTHORITY = re.compile(
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=-]++|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?+"
+)
 
 _FRAMING_FIELDS = frozenset(
     {b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"} | HOP_BY_HOP
@@ -94,7 +98,7 @@ class RequestParser:
         except httptools.HttpParserInvalidMethodError as error:
             raise BadMessage(f"method {shown(match[1])} is not implemented", status=501) from error
         except httptools.HttpParserError as error:
-            raise _explain_framing(self._lines, str(error)) from error
+            raise _explain_refusal(head, match, str(error)) from error
         if b" \r\n" in head or b"\t\r\n" in head:
             self._lines = without_trailing_space(self._lines)
         return _understand(match[1], match[2], int(match[3]), self._lines)
@@ -174,9 +178,11 @@ def _check_codings(codings: list[bytes], minor_version: int) -> None:
     if len(codings) == 1 and codings[0].lower() == b"chunked":
         return
     seen = shown(b", ".join(codings))
-    if all(coding in (b"chunked", b"identity") for coding in tokens(codings)):
-        raise BadMessage(f"invalid transfer-encoding {seen}: only chunked, once, is accepted")
-    raise BadMessage(f"transfer-encoding {seen} is not implemented", status=501)
+    members = tokens(codings)
+    if len(members) > 1 and members[-1] == b"chunked" and members.count(b"chunked") == 1:
+        raise BadMessage(f"transfer-encoding {seen} is not implemented", status=501)
+    # RFC 9112 §6.3 rule 4: unless chunked comes last, nobody can tell where the message ends.
+    raise BadMessage(f"invalid transfer-encoding {seen}: only chunked, once, is accepted")
 
 
 def _expects_continue(expectations: list[bytes], head: RequestHead) -> bool:
@@ -212,16 +218,27 @@ def _resolve_target(method: bytes, target: bytes, host: bytes | None, minor_vers
     absolute = _ABSOLUTE_FORM.fullmatch(target)
     if absolute is None or not _is_authority(absolute[1]):
         raise BadMessage(f"invalid target {shown(target)}: a path or an http URI is accepted")
-    path = absolute[2]
     # RFC 9112 §3.2.2: the authority of an absolute-form target replaces whatever Host says.
-    return (path if path[:1] == b"/" else b"/" + path), absolute[1]
+    authority, path = absolute[1], absolute[2]
+    if not path and method == b"OPTIONS":
+        return b"*", authority  # §3.2.4
+    return (path if path[:1] == b"/" else b"/" + path), authority
 
 
 def _is_authority(value: bytes) -> bool:
-    if not _AUTHORITY.fullmatch(value):
+    match = _AUTHORITY.fullmatch(value)
+    if match is None or int(match[2] or 0) > 65535:
         return False
-    port = value.rpartition(b":")[2] if value[-1:] != b"]" and b":" in value else b""
-    return not port or int(port) <= 65535
+    return match[1] is None or _is_ipv6(match[1])
+
+
+def _is_ipv6(address: bytes) -> bool:
+    # Workers take the Host apart with urllib, which raises for a bracketed host that is none.
+    try:
+        IPv6Address(address.decode())
+    except AddressValueError:
+        return False
+    return True
 
 
 def target_too_long(size_bytes: int) -> BadMessage:
@@ -239,25 +256,25 @@ def head_too_large(held: bytearray) -> BadMessage:
 
 def _explain(head: bytes) -> BadMessage:
     """The error for a head that our grammar does not admit."""
-    line = _REQUEST_LINE.match(head)
-    if line is None:
-        return BadMessage("invalid request line " + shown(head.lstrip().partition(b"\r\n")[0]))
-    if (line[3], line[4]) not in ((b"1", b"0"), (b"1", b"1")):
-        version = f"HTTP/{line[3].decode()}.{line[4].decode()}"
-        return BadMessage(f"{version} is not spoken here: HTTP/1.1 and HTTP/1.0 are", status=505)
-    if not re.fullmatch(rb"[\x21-\x7e]++", line[2]):
-        return BadMessage(f"invalid target {shown(line[2])}: other bytes have to be percent-encoded")
-    error = explain_fields(head.removeprefix(b"\r\n"), BadMessage)
+    head = head.removeprefix(b"\r\n")
+    line = head.partition(b"\r\n")[0]
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        return BadMessage(f"invalid request line {shown(line)}")
+    if match[2] not in (b"1.0", b"1.1"):
+        return BadMessage(f"HTTP/{match[2].decode()} is not spoken here: HTTP/1.1 and HTTP/1.0 are", status=505)
+    if not re.fullmatch(rb"[\x21-\x7e]++", match[1]):
+        return BadMessage(f"invalid target {shown(match[1])}: other bytes have to be percent-encoded")
+    error = explain_fields(head, BadMessage)
     assert isinstance(error, BadMessage)
     return error
 
 
-def _explain_framing(lines: list[FieldLine], complaint: str) -> BadMessage:
-    """The error for a head that httptools refused: ours where we have a better one, else its own words."""
-    codings = [value for name, value in lines if name == b"transfer-encoding"]
-    if codings and not any(name == b"content-length" for name, _ in lines):
-        try:
-            _check_codings(codings, 1)
-        except BadMessage as error:
-            return error
-    return BadMessage(complaint[:1].lower() + complaint[1:])
+def _explain_refusal(head: bytes, match: re.Match[bytes], complaint: str) -> BadMessage:
+    """The error for a head that only httptools refused: ours where we have one, which says more and has a status."""
+    lines = parse_field_section(head[match.end(3) + 2 : -2], BadMessage)
+    try:
+        _understand(match[1], match[2], int(match[3]), lines)
+    except BadMessage as error:
+        return error
+    return BadMessage(f"invalid head: {complaint}")

@@ -110,6 +110,8 @@ def _understand(status: int, minor_version: int, lines: list[FieldLine]) -> Resp
         head.content_length = parse_content_length(special[0][1], malformed)
     elif special:
         _apply_framing(head, special, minor_version)
+    if status == 204 or status < 200:
+        _forget_content(head)
     return head
 
 
@@ -137,6 +139,15 @@ def _apply_framing(head: ResponseHead, special: list[FieldLine], minor_version: 
     head.upgrade = b", ".join(by_name.get(b"upgrade", ()))
     dropped = (HOP_BY_HOP | set(options)) - {b"content-length"}
     head.lines = [line for line in head.lines if line[0] not in dropped]
+
+
+def _forget_content(head: ResponseHead) -> None:
+    """Takes back the content that a 1xx or 204 announces and cannot have (RFC 9110 §8.6, RFC 9112 §6.1)."""
+    if head.is_chunked or head.content_length:
+        head.keep_alive = False  # whoever announces it may also send it, into the next response
+    head.is_chunked = False
+    head.content_length = None
+    head.lines = [line for line in head.lines if line[0] != b"content-length"]
 
 
 def _explain(head: bytes) -> UpstreamError:
