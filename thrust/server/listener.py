@@ -55,7 +55,8 @@ def _bind_all(wanted: Sequence[tuple[int, str, int]]) -> list[socket.socket]:
 
 
 def _bind_one(family: int, host: str, port: int) -> socket.socket:
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is inherited by what is accepted, and asyncio sets TCP_NODELAY only where it is named.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -37,7 +37,8 @@ _PLACEHOLDER = re.compile(r"\$THRUST_WORKER_PORT\b|\$\{THRUST_WORKER_PORT\}|(?<!
 _PR_SET_PDEATHSIG = 1
 _PARENT_DEATH_SIGNAL = signal.SIGTERM
 """What the kernel sends to the worker when thrust is killed. Not SIGKILL: the signal reaches only the group's leader,
-and a killed gunicorn or uvicorn master leaves its own workers behind, while SIGTERM makes it stop them first."""
+and a killed gunicorn or uvicorn master leaves its own workers behind, while SIGTERM makes it stop them first. It may
+come more than once, because each of our threads that dies is a parent that dies."""
 
 _UNKNOWN_CODE = 255
 """Exit code of a process that someone else has buried, as in asyncio."""

@@ -8,6 +8,7 @@ Not here: HTTP health checks. A worker that accepts and then answers badly is th
 """
 
 import asyncio
+import errno
 import math
 import socket
 from collections.abc import Collection, Iterable
@@ -48,10 +49,9 @@ async def accepts_connections(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            async with asyncio.timeout(ATTEMPT_S):
-                await asyncio.get_running_loop().sock_connect(probe, (LOOPBACK, port))
+            is_connected = await _connect(probe, port) == 0
             # A connection to a port of the ephemeral range may get that very port as its own and meet itself.
-            return bool(probe.getsockname() != probe.getpeername())
+            return is_connected and bool(probe.getsockname() != probe.getpeername())
         except (OSError, TimeoutError):
             return False
 
@@ -77,6 +77,27 @@ def _neighbours(port: int) -> Iterable[int]:
         for neighbour in (port + distance, port - distance):
             if _LOWEST_PORT <= neighbour <= _HIGHEST_PORT:
                 yield neighbour
+
+
+async def _connect(probe: socket.socket, port: int) -> int:
+    """The errno of connecting `probe`. Not by loop.sock_connect: uvloop's starts four threads to resolve an address."""
+    error = probe.connect_ex((LOOPBACK, port))
+    if error != errno.EINPROGRESS:
+        return error
+    loop = asyncio.get_running_loop()
+    writable: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not writable.done():
+            writable.set_result(None)
+
+    loop.add_writer(probe, wake)
+    try:
+        async with asyncio.timeout(ATTEMPT_S):
+            await writable
+    finally:
+        loop.remove_writer(probe)
+    return probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _can_bind(port: int) -> bool:

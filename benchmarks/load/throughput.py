@@ -1,0 +1,125 @@
+"""CPU time per request, requests per second and latency of each front under one workload.
+
+Every round starts each front afresh, warms it up, reads its CPU time, lets wrk work, and reads its CPU time again.
+The rounds interleave the fronts and rotate their order, so that a slow minute of the machine hits all of them.
+"""
+
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.load.errors import BenchmarkError
+from benchmarks.load.front import Front, running
+from benchmarks.load.machine import FRONT_CORE, LOAD_CORE
+from benchmarks.load.proc import MB, busy_s, cpu_s, tree
+from benchmarks.load.report import ratio, spread, table
+from benchmarks.load.rivals import BASELINE, Rival
+from benchmarks.load.upstream import fixed_answers
+from benchmarks.load.workloads import Workload
+from benchmarks.load.wrk import run_wrk
+
+WARM_UP_S = 2
+
+# Cores' worth of work by processes outside the benchmark. A machine at rest shows 0.03; at 0.3 nginx loses a quarter of
+# its requests and its p99 triples.
+QUIET = 0.06
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One front in one round."""
+
+    cpu_us: float
+    """CPU microseconds of the front per request."""
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    busy: float
+    """Share of its core that the front used; below 1 it was not the bottleneck."""
+    strangers: float
+    """Cores' worth of work that processes outside the benchmark did meanwhile; a few per cent spoil the latency."""
+    rss_mb: float
+    pss_mb: float
+
+
+def throughput(workload: Workload, rivals: Sequence[Rival], rounds: int, seconds: int) -> str:
+    """The markdown table of a workload."""
+    samples: dict[str, list[Sample]] = {rival.name: [] for rival in rivals}
+    for number in range(rounds):
+        for rival in rotated(rivals, number):
+            sample = quietest_sample(rival, workload, seconds)
+            samples[rival.name].append(sample)
+            print(f"{workload.name} round {number + 1} {rival.name}: {sample}", file=sys.stderr)
+    return _table(samples)
+
+
+def rotated(rivals: Sequence[Rival], number: int) -> list[Rival]:
+    """`rivals` in the order of round `number`."""
+    first = number % len(rivals)
+    return [*rivals[first:], *rivals[:first]]
+
+
+def quietest_sample(rival: Rival, workload: Workload, seconds: int) -> Sample:
+    """A sample of a fresh front, taken again while strangers disturb it; the least disturbed one if all are."""
+    taken: list[Sample] = []
+    while len(taken) < ATTEMPTS and not any(sample.strangers < QUIET for sample in taken):
+        with running(rival, fixed_answers, workload.path) as front:
+            taken.append(measure(front, workload, seconds))
+    return min(taken, key=lambda sample: sample.strangers)
+
+
+def measure(front: Front, workload: Workload, seconds: int) -> Sample:
+    """Drives a front with wrk and reads what it cost."""
+    body = front.fetch(workload.path, workload.request_headers)
+    if len(body) != workload.body_bytes:
+        raise BenchmarkError(f"{workload.path} brought {len(body)} bytes, expected are {workload.body_bytes}")
+    run_wrk(front.url, workload, WARM_UP_S)
+    front_before_s, strangers_before_s = front.cpu_s(), _strangers_s()
+    report = run_wrk(front.url, workload, seconds)
+    used_s, strangers_s = front.cpu_s() - front_before_s, _strangers_s() - strangers_before_s
+    wall_s = report.requests / report.requests_per_s
+    memory = front.memory()
+    return Sample(
+        cpu_us=used_s / report.requests * 1e6,
+        requests_per_s=report.requests_per_s,
+        p50_ms=report.p50_ms,
+        p99_ms=report.p99_ms,
+        busy=used_s / wall_s,
+        strangers=strangers_s / wall_s,
+        rss_mb=memory.rss_bytes / MB,
+        pss_mb=memory.pss_bytes / MB,
+    )
+
+
+def _strangers_s() -> float:
+    """CPU seconds since boot on our cores that neither this process nor any of its descendants used."""
+    return busy_s([LOAD_CORE, FRONT_CORE]) - cpu_s(tree(os.getpid()))
+
+
+def _table(samples: dict[str, list[Sample]]) -> str:
+    baseline_us = _median(samples.get(BASELINE.name, []), "cpu_us")
+    rows = [
+        [
+            name,
+            spread([sample.cpu_us for sample in taken], 1),
+            ratio(_median(taken, "cpu_us"), baseline_us),
+            f"{_median(taken, 'requests_per_s'):,.0f}",
+            f"{_median(taken, 'p50_ms'):.2f}",
+            spread([sample.p99_ms for sample in taken], 2),
+            f"{_median(taken, 'busy'):.0%}",
+            f"{max(sample.strangers for sample in taken):.0%}",
+            f"{_median(taken, 'rss_mb'):.0f}",
+            f"{_median(taken, 'pss_mb'):.0f}",
+        ]
+        for name, taken in samples.items()
+    ]
+    cost = ["front", "CPU µs/request", f"× {BASELINE.name}"]
+    return table([*cost, "requests/s", "p50 ms", "p99 ms", "core used", "strangers", "RSS MB", "PSS MB"], rows)
+
+
+def _median(samples: Sequence[Sample], name: str) -> float:
+    """Median of one field; NaN without samples."""
+    return statistics.median(getattr(sample, name) for sample in samples) if samples else float("nan")
