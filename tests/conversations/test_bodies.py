@@ -98,8 +98,9 @@ def test_trailers_pass_both_ways_but_not_those_that_would_change_the_message(tal
         client >> abc
         client >> 0
         client >> X-Checksum:  900150983cd24fb0
-        client >> Content-Length: 7
+        client >> Authorization: Basic late
         client >> Host: evil.example
+        client >> X-Forwarded-For: 192.0.2.1
         client >> X-Last: 1
         client >>
         worker << POST / HTTP/1.1

@@ -304,7 +304,7 @@ class _Script:
         for sentence, happen in EVENTS.items():
             if match := re.fullmatch(sentence, step.lines[0]):
                 result = happen(self, match)
-                if result is not None:
+                if asyncio.iscoroutine(result):
                     await result
                 return
         raise ValueError(f"line {step.line_number}: unknown sentence {step.lines[0]!r}")
@@ -357,13 +357,14 @@ _WHO = r"(?P<who>client|worker)(?:-(?P<number>\d+))? "
 
 EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     r"(?P<seconds>[\d.]+) s pass": lambda script, match: script.stage.pass_time(float(match["seconds"])),
-    _WHO + r"connects": lambda script, match: script.peer_of(match) and None,
+    _WHO + r"connects": lambda script, match: script.peer_of(match),
     _WHO + r"half-closes": lambda script, match: script.peer_of(match).end(),
     _WHO + r"closes": lambda script, match: script.peer_of(match).close(),
     _WHO + r"resets": lambda script, match: script.peer_of(match).reset(),
     _WHO + r"stops reading": lambda script, match: script.peer_of(match).stop_reading(),
     _WHO + r"reads on": lambda script, match: script.peer_of(match).read_on(),
     _WHO + r"reads (?P<count>\d+) bytes": lambda script, match: script.peer_of(match).read(int(match["count"])),
+    _WHO + r"received something": lambda script, match: script.peer_of(match).take(),
     _WHO + r"sees the end": _Script.expect_end,
     _WHO + r"sees a reset": _Script.expect_reset,
     _WHO + r"sees nothing": _Script.expect_nothing,
@@ -374,7 +375,7 @@ EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     r"thrust has a worker on port (?P<port>\d+)": lambda script, match: (
         script.stage.loop.ports.__setitem__(int(match["port"]), Port.ACCEPTS),
         script.stage.pool.open(int(match["port"])),
-    )[1],
+    ),
     r"thrust gives the worker up: (?P<reason>.*)": lambda script, match: script.stage.pool.give_up(match["reason"]),
     r"thrust stops accepting": lambda script, match: script.stage.listener.stop_accepting(),
     r"thrust ends streams": lambda script, match: script.stage.listener.end_streams(),

@@ -83,17 +83,27 @@ class Lines:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._has_ended = False
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._thread = threading.Thread(target=self._gather, daemon=True)
         self._thread.start()
 
     def _gather(self) -> None:
         for line in self._pipe:
+            self._may_read.wait()
             with self._changed:
                 self._lines.append(line.decode("utf-8", "replace").rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
+
+    def stop_reading(self) -> None:
+        """Let the pipe fill up, from the next line on."""
+        self._may_read.clear()
+
+    def go_on_reading(self) -> None:
+        self._may_read.set()
 
     def so_far(self) -> list[str]:
         with self._changed:
@@ -122,6 +132,7 @@ class Lines:
         return self.so_far()
 
     def close(self) -> None:
+        self._may_read.set()
         self._thread.join(BOUND_S)
         self._pipe.close()
 

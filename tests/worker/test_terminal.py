@@ -36,7 +36,7 @@ READS = """
 import os, signal, socket, sys
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 for line in sys.stdin:
-    print("got", line, end="", flush=True)
+    os.write(1, b"got " + line.encode())  # in one piece, unlike print
 """
 
 
@@ -115,7 +115,7 @@ signal.signal(signal.SIGTTIN, lambda *_: os.write(1, b"one more worker"))
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while os.tcgetpgrp(0) != os.getpgrp():
     time.sleep(0.01)
-print("got", input(), flush=True)
+os.write(1, b"got " + input().encode())
 """
     with driving_on_terminal("uvloop", python(handles)) as driver:
         driver.expect("driver: ready")

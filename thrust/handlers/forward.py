@@ -37,5 +37,5 @@ async def _exchange(connection: UpstreamConnection, request: Request) -> Respons
         return await answer
     except BaseException:
         # Also when we are cancelled because the client left: the worker notices by its connection.
-        connection.abort()
+        connection.give_up(answer)
         raise

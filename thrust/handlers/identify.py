@@ -72,11 +72,7 @@ class Identify:
         """Where the request comes from, believing what was `said`; noted in the record too."""
         exchange = request.exchange
         peer = exchange.peer_address.encode()
-        request_id = said.get(b"x-request-id", b"")
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = b"%032x" % _new_id_bits(128)
-        exchange.request_id = request_id.decode()
-        scheme, host, forwarded_for = request.scheme, request.authority, peer
+        scheme, host, forwarded_for, port, request_id = request.scheme, request.authority, peer, b"", b""
         if said:
             if earlier := said.get(b"x-forwarded-for"):
                 exchange.remote_address = self._client_among(earlier, exchange.peer_address)
@@ -84,7 +80,11 @@ class Identify:
             proto = said.get(b"x-forwarded-proto", b"").lower()
             scheme = proto if proto in _DEFAULT_PORTS else scheme
             host = _first_host(said.get(b"x-forwarded-host")) or host
-        port = said.get(b"x-forwarded-port", b"")
+            port = said.get(b"x-forwarded-port", b"")
+            request_id = said.get(b"x-request-id", b"")
+        if not request_id or not _REQUEST_ID.fullmatch(request_id):
+            request_id = b"%032x" % _new_id_bits(128)
+        exchange.request_id = request_id.decode()
         return Origin(
             address=exchange.remote_address.encode(),
             forwarded_for=forwarded_for,
@@ -153,6 +153,7 @@ def _first_host(value: bytes | None) -> bytes | None:
     return first if _HOST.fullmatch(first) else None
 
 
+@lru_cache(maxsize=256)
 def _port_of(host: bytes) -> bytes:
     """The port in `host`, b"" if it names none."""
     port = host.rpartition(b":")[2]

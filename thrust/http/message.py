@@ -130,7 +130,7 @@ class Tunnel:
     """The worker's half of a connection that has left HTTP after a 101 (RFC 9110 §7.8).
 
     `transport` is paused; whoever takes the tunnel sets its own protocol on it, passes `leftover` on first, resumes
-    reading and closes it in the end. `abandon` closes it for whoever cannot.
+    reading and closes it in the end. `close` is for whoever cannot.
     """
 
     __slots__ = ("leftover", "transport")

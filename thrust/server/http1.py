@@ -11,7 +11,6 @@ reset, so that it never looks complete. After an error that leaves unread input 
 
 import asyncio
 import socket
-import struct
 import time
 from typing import cast
 
@@ -21,7 +20,7 @@ from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import Body, BodyStream, Request, Response, Tunnel
 from thrust.server.front import Front
-from thrust.server.tunnel import splice
+from thrust.server.tunnel import reset, splice
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader
 from thrust.wire.http1.heads import HeadBuffer
 from thrust.wire.http1.requests import RequestHead, head_too_large
@@ -37,8 +36,6 @@ GONE_CHECKS_S = (0.02, 0.2, 1.0)
 JOINED_BODY_BYTES = 65536
 """Bodies up to this are copied behind their head and written as one; larger ones are written as they are."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
-
 
 class Http1Connection(asyncio.Protocol):
     """A client's connection; created by the listener, lives until `connection_lost`."""
@@ -51,6 +48,7 @@ class Http1Connection(asyncio.Protocol):
         "_head",
         "_heads",
         "_held",
+        "_ignores_input",
         "_is_closing",
         "_is_counted",
         "_is_event_stream",
@@ -86,6 +84,7 @@ class Http1Connection(asyncio.Protocol):
         self._stalled_bytes = 0
         self._read_paused = False
         self._saw_eof = False
+        self._ignores_input = False
         self._is_closing = False
         self._is_counted = False
         self._is_lingering = False
@@ -106,7 +105,7 @@ class Http1Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes what the client sent (asyncio.Protocol)."""
-        if self._is_lingering:
+        if self._ignores_input:
             return
         try:
             if self._reader is not None:
@@ -167,7 +166,8 @@ class Http1Connection(asyncio.Protocol):
             return content
         self._reader = reader
         self._body = body = BodyBuffer(self._loop, self, self._abandon_body)
-        self._read_deadline.set(self._front.timeouts.read_s)
+        if not head.expects_continue:  # else its time begins when the client is told to go on
+            self._read_deadline.set(self._front.timeouts.read_s)
         self._take_content(reader, body, content)
         return body
 
@@ -194,8 +194,9 @@ class Http1Connection(asyncio.Protocol):
             self.pause_reading()
 
     def _abandon_body(self) -> None:
-        """Nobody wants the rest of the request's body: it is read and ignored after the answer."""
-        self._read_deadline.clear()
+        """Nobody wants the rest of the request's body: it is read and ignored, during the answer and after it."""
+        if self._reader is not None:
+            self._read_deadline.clear()
 
     # Answering
 
@@ -208,11 +209,14 @@ class Http1Connection(asyncio.Protocol):
             exchange.status = response.status
             exchange.response_headers = response.headers
             await self._answer(response, exchange, head)
+        except ClientGone as error:
+            self._note_departure(exchange, str(error))
+            self._abort_response()
         except ThrustError as error:
             exchange.error = exchange.error or str(error)
             self._abort_response()
         except asyncio.CancelledError:
-            self._note_departure(exchange)
+            self._note_departure(exchange, "the client closed the connection before the response was complete")
             raise
         except Exception as error:
             exchange.error = f"internal error: {error!r}"
@@ -248,7 +252,9 @@ class Http1Connection(asyncio.Protocol):
         if len(body) <= JOINED_BODY_BYTES:
             self._transport.write(data + body)
         else:
-            self._transport.writelines((data, body))
+            # Not writelines: that of CPython 3.12 and 3.13 never tells us to pause, however much is left unsent.
+            self._transport.write(data)
+            self._transport.write(body)
 
     async def _write_stream(self, response: Response, body: BodyStream, exchange: Exchange, head: RequestHead) -> None:
         is_chunked = False
@@ -280,22 +286,10 @@ class Http1Connection(asyncio.Protocol):
             persistence = b"connection: close\r\n"
         else:
             persistence = b"" if head.minor_version else b"connection: keep-alive\r\n"
-        lines = response.headers.lines
-        has_date = False
-        for line in lines:
-            if line[0] == b"date":
-                has_date = True
-        date = b"" if has_date else b"date: %b\r\n" % self._front.date(exchange.started_at)
-        return b"".join(
-            [
-                status_line(response.status),
-                *[b"%b: %b\r\n" % line for line in lines if line[0] != b"content-length"],
-                date,
-                framing,
-                persistence,
-                b"\r\n",
-            ]
-        )
+        lines = field_lines([line for line in response.headers.lines if line[0] != b"content-length"])
+        data = status_line(response.status) + lines
+        date = b"" if b"\r\ndate: " in data else b"date: %b\r\n" % self._front.date(exchange.started_at)
+        return b"%b%b%b%b\r\n" % (data, date, framing, persistence)
 
     def _stop_counting(self) -> None:
         """A shutdown no longer waits for this exchange."""
@@ -308,6 +302,8 @@ class Http1Connection(asyncio.Protocol):
             return
         if status == 100 and not lines:
             self._transport.write(CONTINUE)
+            if self._reader is not None:
+                self._read_deadline.set(self._front.timeouts.read_s)
         else:
             self._transport.write(status_line(status) + field_lines(lines) + b"\r\n")
 
@@ -340,7 +336,7 @@ class Http1Connection(asyncio.Protocol):
         elif not head.keep_alive or (self._saw_eof and not self._held) or self._front.is_draining:
             self._close()
         elif not self._gate.is_open:
-            pass  # resume_writing goes on when the client has taken this answer
+            self.pause_reading()  # no next request before the client has taken this answer: resume_writing goes on
         elif self._held:
             self._loop.call_soon(self._take_held)
         else:
@@ -353,13 +349,18 @@ class Http1Connection(asyncio.Protocol):
         held, self._held = self._held, b""
         self.resume_reading()
         self.data_received(held)
-        if self._saw_eof and self._head is None:
+        if not self._saw_eof:
+            return
+        if self._exchange is None:
             self._close()
+        else:
+            self._check_gone(self._exchange, 1)
 
     def _refuse(self, error: BadMessage) -> None:
         """Answers bytes that are not HTTP, and closes: what follows them cannot be trusted."""
         if self._body is not None:  # the framing of a body broke while the handler is at work: it will hear of it
             self._body.fail(error)
+            self._ignores_input = True
             return
         exchange = self._exchange or Exchange(self.peer_address, time.time(), time.perf_counter())
         response = self._front.error_response(error)
@@ -378,35 +379,35 @@ class Http1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client ends its sending side (asyncio.Protocol); True keeps ours open."""
         self._saw_eof = True
-        if self._body is not None:
+        if self._exchange is None:
+            if not self._held:
+                self._close()
+        elif self._body is not None and not self._body.is_ended:
             self._body.fail(ClientGone("the client closed the connection in the middle of its request's body"))
-            return True
-        if self._is_lingering or self._head is None:
-            return bool(self._held)
-        self._check_gone(0)
+        else:
+            self._check_gone(self._exchange)
         return True
 
-    def _check_gone(self, step: int, sent_bytes: int = 0) -> None:
+    def _check_gone(self, exchange: Exchange, step: int = 0, sent_bytes: int = 0) -> None:
         """Finds out whether a client that ended its sending side is still there.
 
         A closed socket and a half-closed one look alike until something is sent. `100 Continue` is something that any
         HTTP/1.1 client has to be able to read before its answer (RFC 9110 §15.2.1); a closed one replies with a reset.
         Once the answer has begun its next bytes do the same; a stream that has none counts as left.
         """
-        if self._head is None or self._transport.is_closing():
+        if self._exchange is not exchange or self._transport.is_closing():
             return
-        exchange = cast(Exchange, self._exchange)
-        if step == 0 and self._head.minor_version and not exchange.status:
+        if step == 0 and self._head is not None and self._head.minor_version and not exchange.status:
             self._transport.write(CONTINUE)
         elif step and self._was_reset():
             self._transport.abort()
             return
         if step < len(GONE_CHECKS_S):
-            self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, step + 1, exchange.body_bytes)
+            self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, exchange, step + 1, exchange.body_bytes)
         elif exchange.status and exchange.body_bytes == sent_bytes and self._gate.is_open:
-            self.abort()
+            self._abort_response()
         elif exchange.status:
-            self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, step, exchange.body_bytes)
+            self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, exchange, step, exchange.body_bytes)
 
     def _was_reset(self) -> bool:
         connection = self._transport.get_extra_info("socket")
@@ -424,20 +425,19 @@ class Http1Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
 
-    def _note_departure(self, exchange: Exchange) -> None:
-        exchange.error = exchange.error or "the client closed the connection before the response was complete"
-        exchange.status = exchange.status or ClientGone.status
+    def _note_departure(self, exchange: Exchange, how: str) -> None:
+        """Blames the client for the end of `exchange`, unless it is known to be somebody else's doing."""
+        if not exchange.error:
+            exchange.error = how
+            exchange.status = exchange.status or ClientGone.status
 
     def _abort_response(self) -> None:
         """Ends a response that cannot be completed so that the client cannot take it for complete."""
-        if not self._transport.is_closing():
-            connection = self._transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self._transport.abort()
+        reset(self._transport)
 
     def _linger(self) -> None:
         """Ends our side and ignores what still comes, for LINGER_S at most (RFC 9112 §9.6)."""
-        self._is_lingering = True
+        self._is_lingering = self._ignores_input = True
         self._held = b""
         if self._saw_eof or not self._transport.can_write_eof():
             self._close()
@@ -449,6 +449,7 @@ class Http1Connection(asyncio.Protocol):
     def _close(self) -> None:
         """Closes after what has been written is sent; a client that does not take it is cut off."""
         self._is_closing = True
+        self._read_deadline.clear()
         self._transport.close()
         self._stalled_bytes = self._transport.get_write_buffer_size()
         if self._stalled_bytes:
@@ -466,6 +467,8 @@ class Http1Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the connection now; an exchange under way counts as broken."""
+        if self._exchange is not None:
+            self._exchange.error = self._exchange.error or "thrust is stopping"
         self._abort_response()
 
     # Deadlines and flow control
@@ -492,7 +495,7 @@ class Http1Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Lets the client wait (BodyBuffer's source)."""
-        if not self._read_paused and not self._transport.is_closing():
+        if not self._read_paused and not self._saw_eof and not self._transport.is_closing():
             self._read_paused = True
             self._read_deadline.clear()
             self._transport.pause_reading()
@@ -514,8 +517,10 @@ class Http1Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has read (asyncio.Protocol)."""
         self._gate.resume()
+        if self._is_closing:
+            return  # what is left has its deadline still, because nothing else would end this
         self._write_deadline.clear()
-        if self._head is None and not self._is_lingering and not self._is_closing:
+        if self._head is None and not self._is_lingering:
             self._after_drain()
 
     def _after_drain(self) -> None:

@@ -7,10 +7,13 @@ peers are left to TCP keep-alive.
 
 import asyncio
 import socket
+import struct
 
 from thrust.http.message import Tunnel
 
 KEEPALIVE_IDLE_S = 60
+
+_NO_LINGERING = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
 
 class TunnelEnd(asyncio.Protocol):
@@ -62,10 +65,10 @@ class TunnelEnd(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Closes the other side with this one (asyncio.Protocol)."""
-        if error is not None:
-            self.other._transport.abort()
-        else:
+        if error is None:
             self.other._transport.close()
+        else:
+            reset(self.other._transport)
         if not self._lost.done():
             self._lost.set_result(None)
 
@@ -106,6 +109,18 @@ async def splice(
         client.abort()
         worker.abort()
     return worker_end.received_bytes
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Ends a connection so that its peer sees an error, where an end would look as if all had been said.
+
+    Does nothing if it is being closed and all has been sent: what is on its way shall arrive.
+    """
+    if transport.is_closing() and not transport.get_write_buffer_size():
+        return
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    transport.abort()
 
 
 def keep_alive(transport: asyncio.Transport) -> None:

@@ -85,7 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Sends `request`; returns the future of its response.
 
         The future raises UpstreamError, or the BadMessage that reading the request's body met. Whoever stops waiting
-        for it calls `abort`.
+        for it calls `give_up`.
         """
         self.exchanges += 1
         self._request = request
@@ -106,15 +106,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def _send_body(self, body: BodyStream, *, is_chunked: bool) -> None:
         try:
-            while piece := await body.read():
+            while piece := await self._next_piece(body):
                 self._transport.write(chunk(piece) if is_chunked else piece)
-                self._deadline.set(self._pool.answer_timeout_s)
                 await self._gate.drained()
             if is_chunked:
                 self._transport.write(last_chunk(body.trailers))
             self._request_sent = True
         except ThrustError as error:
             self.fail(error)
+
+    async def _next_piece(self, body: BodyStream) -> bytes:
+        """What the client sends next; the worker's time to answer does not run while both wait for that."""
+        if self._reader is None:
+            self._deadline.clear()
+        piece = await body.read()
+        if self._reader is None:
+            self._deadline.set(self._pool.answer_timeout_s)
+        return piece
 
     def _send_continue(self) -> None:
         """Tells the client to send its body; once per request."""
@@ -176,18 +184,21 @@ class UpstreamConnection(asyncio.Protocol):
             return
         reader = _reader_for(head)
         content = reader.feed(data) if data and not reader.is_complete else b""
-        if reader.is_complete and not reader.trailers:
+        if reader.is_complete:
             _check_end(reader, data)
-            response.body = content
-            self._answer_with(response)
-            return
+            if not reader.trailers:
+                response.body = content
+                self._answer_with(response)
+                return
         # An event stream may have nothing to say for hours; its client's leaving is what ends it.
         self._silence_limit_s = 0.0 if response.is_event_stream else self._pool.answer_timeout_s
         self._deadline.set(self._silence_limit_s)
         self._reader = reader
         self._body = response.body = BodyBuffer(self._loop, self, self.abort)
+        self._heads.rest = b""
         self._resolve(response)
-        self._take_content(reader, content)
+        if not self.is_closed:
+            self._take_content(reader, content)
 
     def _answer_with(self, response: Response) -> None:
         """Gives out a complete response, after the connection is free for the next exchange."""
@@ -238,6 +249,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep_alive = False
             cast(BodyBuffer, self._body).end()
             self._finish()
+        elif self._reader is None and self._answer is None:
+            self.abort()  # idle: the pool must not give it to anybody
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected (asyncio.Protocol)."""
@@ -275,6 +288,16 @@ class UpstreamConnection(asyncio.Protocol):
         elif answer is not None and not answer.done():
             answer.set_exception(error)
 
+    def give_up(self, answer: "asyncio.Future[Response]") -> None:
+        """Nobody waits for `answer` any more: ends its exchange, so that the worker notices.
+
+        If the answer has just come, this connection may be another's already, and only the response is closed.
+        """
+        if self._answer is answer:
+            self.abort()
+        elif not answer.cancelled() and answer.exception() is None:
+            answer.result().close()
+
     def has_input(self) -> bool:
         """Whether an idle connection has something to read: its end, or bytes that nobody asked for."""
         poll = select.poll()
@@ -303,11 +326,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _clear(self) -> None:
         self._stop_continue_timer()
+        request = self._request
         self._answer = self._request = self._reader = self._body = None
         if self._pump is not None:
             pump, self._pump = self._pump, None
             if not pump.done():
                 pump.cancel()
+                cast(BodyStream, cast(Request, request).body).close()  # so that the client can get rid of the rest
 
     # Flow control
 

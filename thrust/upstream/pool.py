@@ -126,6 +126,8 @@ class Pool:
             raise UpstreamError(reason, status=504) from error
         except OSError as error:
             raise UpstreamError(f"cannot connect to the worker on {WORKER_HOST}:{port}: {error}") from error
+        if connection.is_closed:
+            raise UpstreamError("the worker closed the connection before the request was sent")
         self._all.add(connection)
         return connection
 

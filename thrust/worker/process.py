@@ -20,8 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from thrust.errors import WorkerNotStarted
 
@@ -54,8 +53,7 @@ class EventLog(Protocol):
     def error(self, message: str, /, **fields: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """How a process ended: with a code of its own (`signal` is 0), or by a signal."""
 
     code: int

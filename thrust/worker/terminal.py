@@ -23,7 +23,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from thrust.worker.process import EventLog, Process, signal_name
-from thrust.worker.procfs import CAN_LOOK, catches_signal
 
 _CONTINUE_CHECKS = 10
 _CONTINUE_CHECK_S = 0.01
@@ -67,21 +66,14 @@ class Terminal:
 
     def lend(self, process: Process) -> None:
         """Give `process` the terminal, if it is ours to give, and continue it."""
-        if self._is_ours():
+        if self.is_ours():
             self._hand_over(process)
         process.send_group(signal.SIGCONT)
 
-    def lend_if_it_never_asks(self, process: Process, *, is_suspect: bool) -> None:
-        """Lend the terminal at once to a worker that handles SIGTTIN itself.
-
-        gunicorn and uvicorn's process manager understand SIGTTIN as "one more worker". They do not stop when one of
-        their children reads from the terminal, so nobody learns of it, and the kernel goes on asking for one more
-        worker. `is_suspect` is the answer where /proc is missing.
-        """
-        never_asks = catches_signal(process.pid, signal.SIGTTIN) if CAN_LOOK else is_suspect
-        if never_asks and self._is_ours():
-            self._hand_over(process)
-            process.send_group(signal.SIGCONT)
+    def is_ours(self) -> bool:
+        """Whether the terminal's foreground is our group, or the one that we have lent it to."""
+        foreground = self._foreground_group()
+        return foreground == os.getpgrp() or (self._holder is not None and foreground == self._holder.pid)
 
     def on_stopped(self, process: Process, sig: int) -> None:
         """React to a stopped worker; the Reaper calls this."""
@@ -108,7 +100,7 @@ class Terminal:
             # Nobody can want what is not there: the signal was sent by hand, to a worker that does not handle it.
             self._log.warning(f"worker was stopped by {signal_name(sig)} and continued", pid=process.pid)
             process.send_group(signal.SIGCONT)
-        elif self._is_ours():
+        elif self.is_ours():
             self.lend(process)
         else:
             self._suspend(sig, waiting=process)
@@ -126,7 +118,7 @@ class Terminal:
         if waiting is not None and not has_stopped:
             # No shell looks after us. To continue the worker would make it ask again, for ever.
             self._log.warning("worker wants the terminal, but thrust is not in its foreground", pid=waiting.pid)
-        if next_holder is not None and self._is_ours():
+        if next_holder is not None and self.is_ours():
             self._hand_over(next_holder)
         for process in self._processes():
             if process is not waiting or has_stopped:
@@ -143,11 +135,6 @@ class Terminal:
         foreground = self._foreground_group()
         if foreground is not None and (foreground == holder.pid or not _has_members(foreground)):
             self._set_foreground(os.getpgrp())  # in all other cases a shell has taken it
-
-    def _is_ours(self) -> bool:
-        """Whether the terminal's foreground is our group, or the one that we have lent it to."""
-        foreground = self._foreground_group()
-        return foreground == os.getpgrp() or (self._holder is not None and foreground == self._holder.pid)
 
     def _foreground_group(self) -> int | None:
         """The group that holds the terminal; None if there is no terminal (any more)."""

@@ -17,6 +17,9 @@ MAX_CHUNK_LINE_BYTES = 512
 MAX_TRAILERS_BYTES = 8192
 """The trailer section; trailers are few (checksums, a status), and kept in memory until the end."""
 
+# Other fields that may not be trailers are dropped; with one of these somebody wants two readers to disagree.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
 # Fifteen digits are less than 2**63. White space before an extension, which RFC 9112 §7.1.1 tolerates as bad, is
 # refused as llhttp and h11 do: others have read a size differently with something behind it.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:;[\t\x20-\x7e\x80-\xff]*+)?+\r\n")
@@ -181,6 +184,8 @@ class ChunkedReader:
         fields = parse_field_section(data[at : end + 2], self._malformed)
         if len(fields) > MAX_FIELDS:
             raise self._malformed(f"{len(fields)} trailer fields, at most {MAX_FIELDS} are accepted")
+        if late := [name.decode() for name, _ in fields if name in _FRAMING]:
+            raise self._malformed(f"{late[0]} in a trailer section")
         self.trailers = [field for field in fields if may_be_trailer(field[0])]
         self.is_complete = True
         return end + 4

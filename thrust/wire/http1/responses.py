@@ -26,7 +26,7 @@ _RESPONSE_HEAD = re.compile(
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?")
 
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"} | HOP_BY_HOP)
-_KEEP_ALIVE = (b"connection", b"keep-alive")
+_RARE_FIELDS = _FRAMING_FIELDS - {b"content-length", b"connection"}
 
 
 class ResponseHead:
@@ -100,19 +100,25 @@ def _understand(status: int, minor_version: int, lines: list[FieldLine]) -> Resp
     head.is_chunked = False
     head.keep_alive = minor_version == 1
     head.upgrade = b""
-    special = [line for line in lines if line[0] in _FRAMING_FIELDS]
-    if _KEEP_ALIVE in special and minor_version == 1:
-        # It says what is so anyway; nginx and gunicorn never tire of it (benchmark forward-1k).
-        special.remove(_KEEP_ALIVE)
-        lines.remove(_KEEP_ALIVE)
-    if len(special) == 1 and special[0][0] == b"content-length":
-        # The common response of a keep-alive worker (benchmark forward-1k).
-        head.content_length = parse_content_length(special[0][1], malformed)
-    elif special:
+    fields = dict(lines)
+    if len(fields) == len(lines) and minor_version and _persists_unframed(fields):
+        # The common response of a keep-alive worker (benchmark forward-1k): a length, and perhaps a needless option.
+        if b"connection" in fields:
+            del fields[b"connection"]
+            head.lines = list(fields.items())
+        if b"content-length" in fields:
+            head.content_length = parse_content_length(fields[b"content-length"], malformed)
+    else:
+        special = [line for line in lines if line[0] in _FRAMING_FIELDS]
         _apply_framing(head, special, minor_version)
     if status == 204 or status < 200:
         _forget_content(head)
     return head
+
+
+def _persists_unframed(fields: dict[bytes, bytes]) -> bool:
+    """Whether nothing but Content-Length frames the message, and nothing but keep-alive is said of the connection."""
+    return _RARE_FIELDS.isdisjoint(fields) and fields.get(b"connection", b"keep-alive") == b"keep-alive"
 
 
 def _apply_framing(head: ResponseHead, special: list[FieldLine], minor_version: int) -> None:

@@ -1,0 +1,157 @@
+"""While there is no worker: holding requests, giving up, saying what is wrong, starting it again."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.e2e_client import Client
+from tests.support.e2e_thrust import (
+    Thrust,
+    command_line,
+    free_port,
+    python,
+    raw_worker,
+    running_thrust,
+    until,
+    uvicorn,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def booting(
+    tmp_path: Path, loop_name: str = "uvloop", **settings: str
+) -> Iterator[tuple[Thrust, Callable[[], None]]]:
+    """thrust with a worker that does not open its port before the given function is called."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    def let_in() -> None:
+        gate.open("wb").close()
+
+    with running_thrust(raw_worker("--gate", str(gate)), loop=loop_name, env=settings) as thrust:
+        thrust.wait_for_line("waits at the gate")
+        yield thrust, let_in
+
+
+def test_requests_are_held_while_the_worker_boots_and_then_answered_by_it(tmp_path: Path, loop_name: str) -> None:
+    with booting(tmp_path, loop_name) as (thrust, let_in), ExitStack() as stack:
+        clients = [stack.enter_context(thrust.connect()) for _ in range(50)]
+        for number, client in enumerate(clients):
+            client.send_request("POST", "/", body=b"x" * number * 1000)
+        with thrust.connect() as later:
+            assert later.get("/up").status == 503
+        assert thrust.process.poll() is None
+        let_in()
+        pid = str(thrust.worker_pid()).encode()
+        for client in clients:
+            answer = client.receive()
+            assert (answer.status, answer.body) == (200, pid)
+
+
+def test_a_probe_is_answered_503_at_once_while_the_worker_boots(tmp_path: Path, loop_name: str) -> None:
+    with booting(tmp_path, loop_name, THRUST_HEALTH_PATH="/healthz") as (thrust, let_in), thrust.connect() as client:
+        answer = client.get("/healthz?verbose")
+        assert (answer.status, answer.get("retry-after")) == (503, "2")
+        assert "not ready" in thrust.wait_for_request(path="/healthz", status=503)["error"]
+        let_in()
+        thrust.wait_until_ready()
+        assert client.get("/healthz").status == 200
+
+
+def test_a_held_request_whose_client_leaves_is_not_sent(tmp_path: Path) -> None:
+    with booting(tmp_path) as (thrust, let_in), thrust.connect() as client:
+        with thrust.connect() as impatient:
+            impatient.send_head("GET", "/nobody-waits")
+            assert client.get("/up").status == 503
+        thrust.wait_for_request(path="/nobody-waits", status=499)
+        let_in()
+        assert client.get("/count").body == b"1"
+
+
+def test_after_the_boot_timeout_the_answer_is_503_until_the_worker_is_there(tmp_path: Path, loop_name: str) -> None:
+    with booting(tmp_path, loop_name, THRUST_BOOT_TIMEOUT="1") as (thrust, let_in), thrust.connect() as client:
+        for _ in range(2):
+            answer = client.get("/", ("Accept", "text/html"))
+            assert (answer.status, answer.get("retry-after")) == (503, "2")
+            assert b"<html" in answer.body
+        thrust.wait_for_event("no worker is ready after 1 s")
+        let_in()
+        thrust.wait_until_ready()
+        assert client.get("/").status == 200
+
+
+def test_a_worker_on_another_port_is_found_and_the_fix_is_said() -> None:
+    port = free_port()
+    command = python("-m", "uvicorn", "asgi_app:app", "--port", str(port), "--log-level", "warning")
+    with running_thrust(command) as thrust:
+        event = thrust.wait_for_event(f"the worker listens on 127.0.0.1:{port}, but thrust expects it on")
+        assert event["level"] == "WARN"
+        assert f"127.0.0.1:{thrust.worker_port}" in event["msg"]
+        assert "--port '$THRUST_WORKER_PORT'" in event["msg"]
+
+
+def test_a_worker_that_fails_to_start_ends_thrust_with_its_code_and_those_who_wait_hear_of_it() -> None:
+    with running_thrust(python("-c", "input(); raise SystemExit(7)")) as thrust, thrust.connect() as client:
+        client.send_head("GET", "/")
+        with thrust.connect() as later:
+            assert later.get("/up").status == 503
+        assert thrust.process.stdin is not None
+        thrust.process.stdin.write(b"\n")
+        thrust.process.stdin.flush()
+        assert client.receive().status == 503
+        assert thrust.wait() == 7
+        thrust.wait_for_event("worker exited with code 7 before it opened port")
+
+
+def test_a_crashed_worker_is_started_again_while_requests_wait(loop_name: str) -> None:
+    with running_thrust(raw_worker(), loop=loop_name, env={"THRUST_RESTART": "on-failure"}) as thrust:
+        thrust.wait_until_ready()
+        with thrust.connect() as client:
+            first = client.get("/").body
+            assert client.get("/exit?3").status == 502
+            second = client.get("/")
+            assert second.status == 200
+            assert second.body != first
+        thrust.wait_for_event("worker is started again")
+        assert thrust.stop() == 0
+
+
+def test_a_worker_that_ends_well_is_not_started_again() -> None:
+    with running_thrust(raw_worker(), env={"THRUST_RESTART": "on-failure"}) as thrust:
+        thrust.wait_until_ready()
+        with thrust.connect() as client:
+            client.get("/exit?0")
+        assert thrust.wait() == 0
+
+
+def test_a_reloading_development_server_is_waited_for() -> None:
+    """uvicorn --reload closes its port for a moment; a request that comes then is not refused."""
+    with running_thrust(uvicorn("--reload", "--reload-dir", ".")) as thrust:
+        thrust.wait_until_ready()
+        with thrust.connect() as client:
+            first = client.get("/").body
+            assert client.get("/").body == first
+        serving = int(first.split()[-1])
+        assert serving != thrust.worker_pid(), command_line(serving)
+        assert thrust.stop() in (0, 143)
+
+
+def test_no_more_than_a_thousand_requests_are_held(tmp_path: Path) -> None:
+    with booting(tmp_path) as (thrust, let_in), ExitStack() as stack:
+        clients = [stack.enter_context(thrust.connect()) for _ in range(32)]
+        for client in clients:
+            client.send(client.head("GET", "/"))
+        # One connection holds one request, however many are pipelined behind it.
+        clients[0].send(client.head("GET", "/") * 100)
+        with Client(thrust.port) as later:
+            assert later.get("/up").status == 503
+        let_in()
+        for client in clients:
+            assert client.receive().status == 200
+        assert [clients[0].receive().status for _ in range(100)] == [200] * 100
+        until(lambda: len(thrust.requests()) == 132 + 1, "all are logged")
