@@ -23,9 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def booting(
-    tmp_path: Path, loop_name: str = "uvloop", **settings: str
-) -> Iterator[tuple[Thrust, Callable[[], None]]]:
+def booting(tmp_path: Path, loop_name: str = "uvloop", **settings: str) -> Iterator[tuple[Thrust, Callable[[], None]]]:
     """thrust with a worker that does not open its port before the given function is called."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -113,7 +111,7 @@ def test_a_crashed_worker_is_started_again_while_requests_wait(loop_name: str) -
         thrust.wait_until_ready()
         with thrust.connect() as client:
             first = client.get("/").body
-            assert client.get("/exit?3").status == 502
+            assert client.exchange("POST", "/exit?3", body=b"").status == 502
             second = client.get("/")
             assert second.status == 200
             assert second.body != first

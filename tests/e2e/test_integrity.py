@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.e2e_client import BOUND_S, Client
-from tests.support.e2e_thrust import Thrust, free_port, running_thrust, uvicorn
+from tests.support.e2e_thrust import Thrust
 
 pytestmark = pytest.mark.slow
 

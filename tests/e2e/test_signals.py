@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +15,15 @@ from tests.support.e2e_thrust import LOOPS, Thrust, python, raw_worker, running_
 pytestmark = pytest.mark.slow
 
 GUNICORN = python(
-    "-m", "gunicorn", "--bind", "127.0.0.1:$THRUST_WORKER_PORT", "--threads", "8", "--log-level", "info", "flask_app:app"
+    "-m",
+    "gunicorn",
+    "--bind",
+    "127.0.0.1:$THRUST_WORKER_PORT",
+    "--threads",
+    "8",
+    "--log-level",
+    "info",
+    "flask_app:app",
 )
 
 
@@ -219,9 +226,7 @@ def test_a_stop_while_the_worker_boots_answers_those_who_wait(tmp_path: os.PathL
 # Passing on
 
 
-@pytest.mark.parametrize(
-    "name", ["SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGQUIT"]
-)
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGQUIT"])
 def test_signals_that_mean_something_to_servers_reach_the_worker(raw: Thrust, name: str) -> None:
     raw.send(signal.Signals[name])
     raw.wait_for_line(f"got {name}")

@@ -82,6 +82,7 @@ def test_listeners_of_others_are_not_the_workers() -> None:
         assert take_snapshot(pid).listeners == (Listener("127.0.0.1", port),)
 
 
+@pytest.mark.slow
 def test_cpu_time_counts_the_whole_family() -> None:
     burn = "import time\nwhile time.process_time() < 0.15: pass\nprint(flush=True); input()"
     script = '"$@"; true'

@@ -12,6 +12,7 @@ from tests.support.worker_loops import LOOPS
 from thrust.worker import readiness, supervisor
 from thrust.worker.supervisor import Serving
 
+pytestmark = pytest.mark.slow
 both_loops = pytest.mark.parametrize("loop_name", LOOPS)
 
 LISTENS_ON = """
@@ -113,7 +114,6 @@ def test_a_worker_whose_port_is_fixed_in_its_code_stays_when_a_second_one_finds_
     assert f"the old one stays. If the app insists on port {port}, let it take the one in the variable PORT" in message
 
 
-@pytest.mark.slow
 def test_a_worker_that_shares_its_fixed_port_is_stopped_before_the_next_one_starts() -> None:
     async def story(stage: Supervised) -> None:
         await stage.until_said(f"ready {stage.port}")
@@ -149,7 +149,6 @@ def test_a_broken_new_version_leaves_the_old_one_serving(tmp_path: Path) -> None
     assert message.startswith("the new worker exited with code 9")
 
 
-@pytest.mark.slow
 @both_loops
 def test_sighup_replaces_the_worker_of_a_running_program(loop_name: str) -> None:
     with driving(loop_name, python(LISTENS)) as driver:
@@ -209,7 +208,6 @@ def diagnose(command: list[str], port: int | None = None) -> str:
     return supervise("uvloop", command, story, port=port).log.entries[1][1]
 
 
-@pytest.mark.slow
 def test_a_worker_on_another_port_is_told_so() -> None:
     port, other_port = free_port(), free_port()
     sentence = diagnose(python(LISTENS_ON, "127.0.0.1", str(other_port)), port)
@@ -219,7 +217,6 @@ def test_a_worker_on_another_port_is_told_so() -> None:
     assert sentence.endswith(f"or set THRUST_WORKER_PORT={other_port} for thrust")
 
 
-@pytest.mark.slow
 def test_a_worker_on_ipv6_is_told_so() -> None:
     source = LISTENS_ON.replace("[2]))", "[2])), family=socket.AF_INET6")
     port = free_port()
@@ -229,7 +226,6 @@ def test_a_worker_on_ipv6_is_told_so() -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_worker_on_a_unix_socket_is_told_so(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     source = (
@@ -238,13 +234,11 @@ def test_a_worker_on_a_unix_socket_is_told_so(tmp_path: Path) -> None:
     assert diagnose(python(source, path)).startswith(f"the worker listens on the Unix socket {path}, but thrust ")
 
 
-@pytest.mark.slow
 def test_a_worker_that_listens_nowhere_is_told_so() -> None:
     assert "seems to wait for something else" in diagnose(["sleep", "1000"])
     assert "still busy starting" in diagnose(python("while True: pass"))
 
 
-@pytest.mark.slow
 def test_uvicorn_on_its_own_port_is_told_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "DIAGNOSE_AFTER_S", 3.0)
     (tmp_path / "main.py").write_text("async def app(scope, receive, send): ...\n")
@@ -272,7 +266,6 @@ def wsgi(environ, start_response): ...
 FLASK_APP = "import flask\napp = flask.Flask(__name__)\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

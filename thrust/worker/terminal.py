@@ -26,6 +26,7 @@ from thrust.worker.process import EventLog, Process, signal_name
 
 _CONTINUE_CHECKS = 10
 _CONTINUE_CHECK_S = 0.01
+"""How often, and with which pause, it is looked whether a SIGCONT has come, before it counts as never sent."""
 
 _WANTS_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
 
@@ -44,9 +45,10 @@ class Terminal:
         """Look for a controlling terminal, and take over SIGTSTP if there is one. Needs a running loop."""
         try:
             self._fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-            self._modes = termios.tcgetattr(self._fd)
-        except (OSError, termios.error):
+        except OSError:
             return
+        with suppress(termios.error):
+            self._modes = termios.tcgetattr(self._fd)
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._suspend, signal.SIGTSTP)
 
@@ -91,8 +93,9 @@ class Terminal:
         if process is not self._holder or self._fd is None:
             return False
         self._take_back()
-        with suppress(termios.error), _signal_blocked(signal.SIGTTOU):
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)
+        if self._modes:
+            with suppress(termios.error), _signal_blocked(signal.SIGTTOU):
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)
         return True
 
     def _serve_wish(self, process: Process, sig: int) -> None:
