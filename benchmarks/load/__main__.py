@@ -4,6 +4,7 @@
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ CASES = [*WORKLOADS_BY_NAME, "startup", "idle-memory", "stream-memory"]
 
 def main() -> int:
     """Runs what the command line asks for; 1 if a measurement could not be made."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     options = parse_options()
     try:
         cases = selected(options.cases, CASES, "case")

@@ -22,8 +22,8 @@ from benchmarks.load.wrk import run_wrk
 
 WARM_UP_S = 2
 
-# Cores' worth of work by processes outside the benchmark. A machine at rest shows 0.03; at 0.3 nginx loses a quarter of
-# its requests and its p99 triples.
+# Cores' worth of work by processes outside the benchmark. A machine at rest shows 0.03 or less; at 0.35 nginx was
+# seen to lose half of its requests/s, and its p99 to triple.
 QUIET = 0.06
 ATTEMPTS = 5
 

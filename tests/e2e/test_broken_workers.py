@@ -1,5 +1,6 @@
 """A worker that dies, hangs or lies: its client gets a 502 or 504, or a broken connection, and never a wrong answer."""
 
+import contextlib
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,6 +87,18 @@ def test_a_short_body_ends_in_a_reset_for_a_client_of_http_1_0(raw: Thrust) -> N
     with raw.connect() as client:
         client.send(b"GET /short-chunked HTTP/1.0\r\n\r\n")
         assert client.is_aborted()
+
+
+def test_an_answer_that_comes_before_the_worker_has_read_the_upload_is_not_lost(raw: Thrust) -> None:
+    """Such a worker closes with unread data, which the kernel turns into a reset behind the answer (gunicorn does)."""
+    statuses = []
+    for size in (300_000, 3_000_000) * 20:
+        with raw.connect() as client:
+            client.send_head("POST", "/refuse", ("Content-Length", str(size)))
+            with contextlib.suppress(ConnectionError):  # thrust may have closed after its answer
+                client.send(bytes(size))
+            statuses.append(client.receive().status)
+    assert statuses == [413] * 40
 
 
 def test_a_safe_request_that_meets_a_worker_which_has_just_left_is_repeated(raw: Thrust) -> None:

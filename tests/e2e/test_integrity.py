@@ -93,16 +93,16 @@ async def talk(port: int, seed: int) -> None:
     """1,000 messages to an app that sends each back; many of them are under way at any time."""
     chance = random.Random(seed)
     sent: asyncio.Queue[str | bytes] = asyncio.Queue(maxsize=chance.choice([1, 10, 100]))
-    async with connect(f"ws://127.0.0.1:{port}/", max_size=None, open_timeout=BOUND_S, close_timeout=BOUND_S) as socket:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(socket, sent))
-            for _ in range(MESSAGES):
-                size = chance.randint(0, chance.choices(MESSAGE_SIZES, MESSAGE_WEIGHTS)[0])
-                at = chance.randrange(len(POOL) - size)
-                body = POOL[at : at + size]
-                message = body.decode("latin-1") if chance.random() < 0.3 else body
-                await sent.put(message)
-                await socket.send(message)
+    limits = {"max_size": None, "open_timeout": BOUND_S, "close_timeout": BOUND_S}
+    async with connect(f"ws://127.0.0.1:{port}/", **limits) as socket, asyncio.TaskGroup() as tasks:
+        tasks.create_task(listen(socket, sent))
+        for _ in range(MESSAGES):
+            size = chance.randint(0, chance.choices(MESSAGE_SIZES, MESSAGE_WEIGHTS)[0])
+            at = chance.randrange(len(POOL) - size)
+            body = POOL[at : at + size]
+            message = body.decode("latin-1") if chance.random() < 0.3 else body
+            await sent.put(message)
+            await socket.send(message)
 
 
 async def listen(socket: ClientConnection, sent: "asyncio.Queue[str | bytes]") -> None:

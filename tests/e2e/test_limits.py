@@ -11,6 +11,8 @@ from tests.support.e2e_thrust import LOOPS, Thrust, raw_worker, running_thrust, 
 
 pytestmark = pytest.mark.slow
 
+BOTH_FRAMINGS = b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"
+
 
 def test_a_declared_body_that_is_too_large_is_refused_before_the_worker_hears_of_it(loop_name: str) -> None:
     with running_thrust(raw_worker(), loop=loop_name, env={"MAX_REQUEST_BODY": "1KB"}) as thrust:

@@ -1,4 +1,4 @@
-"""Every server that the README names for a Python app (and is installed here) works behind thrust, and stops in order."""
+"""The servers that the README names, as far as they are installed here, work behind thrust and stop in good order."""
 
 import hashlib
 import os

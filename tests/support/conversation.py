@@ -42,7 +42,7 @@ from tests.support.memory_transport import READ_BYTES, Peer
 from thrust.config import Config
 from thrust.handlers import chain
 from thrust.handlers.errors import ErrorPages
-from thrust.http.exchange import Exchange
+from thrust.http.exchange import Exchange, Observer
 from thrust.server.front import Front, Timeouts
 from thrust.server.http1 import Http1Connection
 from thrust.server.listener import Listener
@@ -62,13 +62,14 @@ class Stage:
         pages = ErrorPages(config.bad_gateway_page)
         self.loop = loop
         self.exchanges: list[Exchange] = []
+        self.observers: list[Observer] = [self.exchanges.append]
         self.unexpected: list[BaseException] = []
         self.clients: dict[int, Peer] = {}
         self.connections: list[Http1Connection] = []
         self.pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
         self.front = Front(
             handler=chain.build(config, self.pool, pages, self.unexpected.append),
-            observers=[self.exchanges.append],
+            observers=self.observers,
             timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
             error_response=pages.response,
         )
@@ -113,7 +114,7 @@ class Stage:
             "exchanges": set(range(self.front.busy)),
             "worker connections": self.pool._all,
             "idle worker connections": set(self.pool._idle),
-            "waiters": self.pool._waiters,
+            "waiters": set(self.pool._waiters),
             "transports that did not lose their connection exactly once": {
                 transport for transport in self.loop.transports if transport.lost_calls != 1
             },

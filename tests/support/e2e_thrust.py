@@ -218,7 +218,7 @@ class Thrust:
 
     def company(self) -> list[int]:
         """All processes of its session that live, itself included."""
-        return [pid for pid, fields in all_processes() if int(fields[3]) == self.pid and fields[0] not in "ZX"]
+        return company(self.pid)
 
     def memory_bytes(self) -> int:
         """Resident memory now."""
@@ -241,7 +241,7 @@ class Thrust:
     def describe(self) -> str:
         """Everything that helps to understand a failure."""
         living = [f"{pid}: {command_line(pid)}" for pid in self.company()]
-        blocks = {"stdout": self.stdout.so_far(), "stderr": self.stderr.so_far(), "processes": living}
+        blocks = {"stdout": self.stdout.so_far()[-40:], "stderr": self.stderr.so_far()[-40:], "processes": living}
         return "\n".join(line for name, lines in blocks.items() for line in (f"--- {name}", *lines)) + "\n"
 
     def close(self) -> None:
@@ -329,6 +329,11 @@ def all_processes() -> list[tuple[int, list[str]]]:
             with contextlib.suppress(OSError):
                 found.append((int(entry.name), (entry / "stat").read_text().rpartition(")")[2].split()))
     return found
+
+
+def company(session: int) -> list[int]:
+    """The processes of a session that live."""
+    return [pid for pid, fields in all_processes() if int(fields[3]) == session and fields[0] not in "ZX"]
 
 
 def command_line(pid: int) -> str:

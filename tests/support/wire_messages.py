@@ -131,7 +131,8 @@ def requests(draw: st.DrawFn) -> Sent:
     host = draw(hosts)
     before, lines_before = draw(field_lines())
     after, lines_after = draw(field_lines())
-    framing, body, content, trailers, is_chunked = b"", b"", b"", [], False
+    framing, body, content, is_chunked = b"", b"", b"", False
+    trailers: list[FieldLine] = []
     if draw(st.booleans()):
         framing, body, content, trailers, is_chunked = draw(framed_contents(may_chunk=bool(minor_version)))
     connection, persists = draw(
@@ -165,7 +166,8 @@ def responses(draw: st.DrawFn) -> Sent:
     reason = draw(st.sampled_from([b"", b" ", b" OK", b" Nicht da \xe4"]))
     before, lines_before = draw(field_lines())
     after, lines_after = draw(field_lines())
-    framing, body, content, trailers, is_chunked, persists = b"", b"", b"", [], False, True
+    framing, body, content, is_chunked, persists = b"", b"", b"", False, True
+    trailers: list[FieldLine] = []
     if status != b"304" and draw(st.integers(0, 3)):
         framing, body, content, trailers, is_chunked = draw(framed_contents(may_chunk=True))
     elif status != b"304":

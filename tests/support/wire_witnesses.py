@@ -95,6 +95,7 @@ def _h11_message(connection: h11.Connection, *heads: type[Any]) -> Seen | None:
         elif isinstance(event, h11.Data):
             message.content += event.data
         else:
+            assert isinstance(event, h11.EndOfMessage)
             message.trailers = list(event.headers)
             return message
 

@@ -23,7 +23,7 @@ class Health:
 
     async def __call__(self, request: Request) -> Response:
         """Passes the request on; raises UpstreamError with status 503 for a probe that comes too early."""
-        if request.target.partition(b"?")[0] == self._path:
+        if request.target.startswith(self._path) and request.target.partition(b"?")[0] == self._path:
             if not self._pool.is_open:
                 raise not_ready("it is still booting")
             if is_internal_name(request.authority):

@@ -90,7 +90,7 @@ class Identify:
             forwarded_for=forwarded_for,
             scheme=scheme,
             host=host,
-            port=port if port.isdigit() else _port_of(host) or _DEFAULT_PORTS[scheme],
+            port=port if port.isdigit() and len(port) <= 5 else _port_of(host) or _DEFAULT_PORTS[scheme],
             request_start=said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000),
             request_id=request_id,
             forwarded=said.get(b"forwarded", b""),

@@ -54,7 +54,7 @@ class Front:
     is_draining: bool = False
     busy: int = 0
     """Exchanges under way that will end by themselves: event streams and tunnels are not counted."""
-    _quiet: "asyncio.Future[None] | None" = None
+    _waiters: "list[asyncio.Future[None]]" = field(default_factory=list)
     _date: bytes = b""
     _date_second: int = 0
 
@@ -73,14 +73,18 @@ class Front:
     def leave(self) -> None:
         """It has ended, or turned out to be endless."""
         self.busy -= 1
-        if not self.busy and self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
+        if not self.busy and self._waiters:
+            waiting, self._waiters = self._waiters, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def quiet(self) -> None:
         """Returns when no such exchange is under way."""
         while self.busy:
-            self._quiet = asyncio.get_running_loop().create_future()
-            await self._quiet
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
 
     def finish(self, exchange: Exchange) -> None:
         """Shows a finished exchange to the observers."""

@@ -208,7 +208,10 @@ class Http1Connection(asyncio.Protocol):
             response = await self._front.handler(request)
             exchange.status = response.status
             exchange.response_headers = response.headers
-            await self._answer(response, exchange, head)
+            if isinstance(response.body, bytes):
+                self._write_whole(response, response.body, exchange, head)
+            else:
+                await self._answer(response, response.body, exchange, head)
         except ClientGone as error:
             self._note_departure(exchange, str(error))
             self._abort_response()
@@ -228,18 +231,19 @@ class Http1Connection(asyncio.Protocol):
             self._front.finish(exchange)
         self._end_exchange(head)
 
-    async def _answer(self, response: Response, exchange: Exchange, head: RequestHead) -> None:
-        if isinstance(response.body, bytes):
-            self._write_whole(response, response.body, exchange, head)
-        elif isinstance(response.body, Tunnel):
+    async def _answer(
+        self, response: Response, body: BodyStream | Tunnel, exchange: Exchange, head: RequestHead
+    ) -> None:
+        """Writes a response that takes its time."""
+        if isinstance(body, Tunnel):
             self._transport.write(status_line(101) + b"connection: Upgrade\r\nupgrade: websocket\r\n")
             self._transport.write(field_lines(response.headers) + b"\r\n")
-            await self._tunnel(response.body, exchange)
-        else:
-            try:
-                await self._write_stream(response, response.body, exchange, head)
-            finally:
-                response.close()
+            await self._tunnel(body, exchange)
+            return
+        try:
+            await self._write_stream(response, body, exchange, head)
+        finally:
+            response.close()
 
     def _write_whole(self, response: Response, body: bytes, exchange: Exchange, head: RequestHead) -> None:
         length: int | None = len(body)
@@ -286,8 +290,8 @@ class Http1Connection(asyncio.Protocol):
             persistence = b"connection: close\r\n"
         else:
             persistence = b"" if head.minor_version else b"connection: keep-alive\r\n"
-        lines = field_lines([line for line in response.headers.lines if line[0] != b"content-length"])
-        data = status_line(response.status) + lines
+        lines = [b"%b: %b\r\n" % line for line in response.headers.lines if line[0] != b"content-length"]
+        data = status_line(response.status) + b"".join(lines)
         date = b"" if b"\r\ndate: " in data else b"date: %b\r\n" % self._front.date(exchange.started_at)
         return b"%b%b%b%b\r\n" % (data, date, framing, persistence)
 
@@ -538,10 +542,8 @@ class Http1Connection(asyncio.Protocol):
 def _describe(exchange: Exchange, head: RequestHead) -> None:
     """Notes what the request says about itself."""
     exchange.method = head.method.decode()
-    path, _, query = head.target.partition(b"?")
-    exchange.path = path.decode("latin-1")
-    exchange.query = query.decode("latin-1")
-    exchange.host = head.authority.decode("latin-1")
+    exchange.path, _, exchange.query = head.target.decode().partition("?")
+    exchange.host = head.authority.decode()
     exchange.protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
     exchange.request_content_length = head.content_length or 0
 

@@ -41,7 +41,7 @@ class Pool:
         self._closed = asyncio.Event()
         self._closed.set()
         self._refusal: str | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps the order: first come, first served
         self._reaper: asyncio.TimerHandle | None = None
         self._drain_waiters: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -81,11 +81,11 @@ class Pool:
             if self._refusal is not None:
                 raise not_ready(self._refusal)
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                del self._waiters[waiter]
 
     def take(self, *, checked: bool = False) -> UpstreamConnection | None:
         """The connection that was idle last, or None. `checked` asks the kernel whether the worker has closed it.

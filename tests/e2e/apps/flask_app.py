@@ -1,6 +1,7 @@
 """The Flask app of the end-to-end tests."""
 
 import hashlib
+import os
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -11,9 +12,9 @@ app = Flask(__name__)
 app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
 
 
-@app.get("/")
+@app.route("/", methods=["GET", "POST"])
 def page() -> str:
-    return "hello\n"
+    return f"hello from {os.getpid()}\n"
 
 
 @app.get("/sight")

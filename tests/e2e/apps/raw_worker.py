@@ -7,6 +7,7 @@ with CODE on SIGTERM (0 unless told otherwise), and may have a child that ignore
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -51,7 +52,7 @@ class Request:
 
 def serve(connection: socket.socket) -> None:
     global requests
-    with connection, connection.makefile("rb") as reader:
+    with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as reader:
         while reader.peek(1):
             request = Request(reader)
             requests += 1
@@ -143,6 +144,12 @@ def sink(request: Request, connection: socket.socket) -> bool:
     return answer(connection, b"%d" % received_bytes)
 
 
+def refuse(request: Request, connection: socket.socket) -> bool:
+    """An answer to a body that it never reads, and the end of the connection."""
+    connection.sendall(b"HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+    return False
+
+
 def progress(request: Request, connection: socket.socket) -> bool:
     return answer(connection, b"%d" % sent_bytes)
 
@@ -181,6 +188,7 @@ ANSWERS: dict[str, Callable[[Request, socket.socket], bool]] = {
     "/hang": hang,
     "/stream": stream,
     "/sink": sink,
+    "/refuse": refuse,
     "/progress": progress,
     "/open": open_up,
     "/shut": shut,
@@ -223,10 +231,10 @@ def main() -> None:
         signal.signal(number, report)
     signal.signal(signal.SIGTERM, end)
     if options.with_child:
-        script = "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nprint('child', os.getpid(), flush=True)"
+        script = "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nos.write(1, b'child %d\\n' % os.getpid())"
         subprocess.Popen([sys.executable, "-S", "-c", f"{script}\nwhile True: signal.pause()"])
     if options.gate:
-        print("waits at the gate", flush=True)
+        os.write(1, b"waits at the gate\n")
         with open(options.gate, "rb"):
             pass
     listener = socket.create_server(("127.0.0.1", options.port), backlog=512)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.wire_streams import Cut, Message, bytewise, read_requests, whole
 from thrust.errors import BadMessage
 from thrust.wire.http1.heads import MAX_FIELDS, MAX_TARGET_BYTES
-from thrust.wire.http1.requests import RequestParser
+from thrust.wire.http1.requests import MAX_AUTHORITY_BYTES, RequestParser
 
 both_cuts = pytest.mark.parametrize("cut", [whole, bytewise])
 
@@ -467,6 +467,18 @@ def test_a_target_one_byte_beyond_the_limit_is_414(cut: Cut, start: bytes) -> No
     error = refusal(head_with(start=b"GET %b HTTP/1.1" % target), cut)
     assert error.status == 414
     assert str(error) == "target of 16385 bytes, at most 16384 are accepted"
+
+
+@pytest.mark.parametrize("end", [b"", b":65535"])
+def test_a_host_of_exactly_the_limit_is_taken(end: bytes) -> None:
+    host = b"x" * (MAX_AUTHORITY_BYTES - len(end)) + end
+    assert parse(head_with(host=b"Host: " + host))["authority"] == host
+
+
+def test_a_host_beyond_the_limit_is_refused() -> None:
+    host = b"x" * (MAX_AUTHORITY_BYTES + 1)
+    assert refusal(head_with(host=b"Host: " + host), whole).status == 400
+    assert refusal(head_with(start=b"GET http://%b/ HTTP/1.1" % host), whole).status == 400
 
 
 @both_cuts

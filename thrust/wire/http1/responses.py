@@ -6,24 +6,12 @@ an UpstreamError (502), so that a client never sees a response that looks comple
 
 import re
 
-import httptools
-
 from thrust.errors import UpstreamError
 from thrust.http.headers import HOP_BY_HOP, FieldLine, tokens
-from thrust.wire.http1.heads import (
-    FIELD_LINES,
-    MAX_FIELDS,
-    MAX_HEAD_BYTES,
-    explain_fields,
-    parse_content_length,
-    shown,
-    without_trailing_space,
-)
+from thrust.wire.http1.field_memory import FieldMemory
+from thrust.wire.http1.heads import MAX_FIELDS, MAX_HEAD_BYTES, parse_content_length, shown
 
-_RESPONSE_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n" + FIELD_LINES + rb"\r\n"
-)
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
 
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"} | HOP_BY_HOP)
 _RARE_FIELDS = _FRAMING_FIELDS - {b"content-length", b"connection"}
@@ -47,32 +35,22 @@ class ResponseHead:
 
 
 class ResponseParser:
-    """Parses response heads; stateless between heads, so one serves all connections of an event loop."""
+    """Parses response heads; stateless but for its memory, so one serves all connections of an event loop."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_memory",)
 
     def __init__(self) -> None:
-        self._lines: list[FieldLine] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for each field line."""
-        self._lines.append((name.lower(), value))
+        self._memory = FieldMemory(malformed)
 
     def parse(self, head: bytes) -> ResponseHead:
         """The ResponseHead in `head`, which ends with its empty line; raises UpstreamError."""
-        match = _RESPONSE_HEAD.fullmatch(head)
+        first, *raw_lines = head[:-4].split(b"\r\n")
+        match = _STATUS_LINE.fullmatch(first)
         if match is None:
-            raise _explain(head)
-        self._lines = []
-        try:
-            httptools.HttpResponseParser(self).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # llhttp stops after the head of a 101, which is all that it was given
-        except httptools.HttpParserError as error:
-            raise malformed(str(error)) from error
-        if b" \r\n" in head or b"\t\r\n" in head:
-            self._lines = without_trailing_space(self._lines)
-        return _understand(int(match[2]), int(match[1]), self._lines)
+            raise malformed(f"invalid status line {shown(first)}")
+        if len(raw_lines) > MAX_FIELDS:
+            raise malformed(f"{len(raw_lines)} field lines, at most {MAX_FIELDS} are accepted")
+        return _understand(int(match[2]), int(match[1]), self._memory.read(raw_lines))
 
 
 def has_body(status: int, request_method: bytes) -> bool:
@@ -91,8 +69,6 @@ def head_too_large(held: bytearray) -> UpstreamError:
 
 
 def _understand(status: int, minor_version: int, lines: list[FieldLine]) -> ResponseHead:
-    if len(lines) > MAX_FIELDS:
-        raise malformed(f"{len(lines)} field lines, at most {MAX_FIELDS} are accepted")
     head = ResponseHead()
     head.status = status
     head.lines = lines
@@ -154,12 +130,3 @@ def _forget_content(head: ResponseHead) -> None:
     head.is_chunked = False
     head.content_length = None
     head.lines = [line for line in head.lines if line[0] != b"content-length"]
-
-
-def _explain(head: bytes) -> UpstreamError:
-    line = head.partition(b"\r\n")[0]
-    if not _STATUS_LINE.fullmatch(line):
-        return malformed(f"invalid status line {shown(line)}")
-    error = explain_fields(head, malformed)
-    assert isinstance(error, UpstreamError)
-    return error

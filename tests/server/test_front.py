@@ -1,0 +1,73 @@
+"""What connections share: the date, the count of exchanges under way, the observers."""
+
+import asyncio
+
+from thrust.http.exchange import Exchange
+from thrust.http.headers import Headers
+from thrust.http.message import Request, Response
+from thrust.server.front import Front, Timeouts
+
+
+async def no_handler(request: Request) -> Response:
+    raise NotImplementedError
+
+
+def make_front(*seen: list[Exchange]) -> Front:
+    return Front(
+        handler=no_handler,
+        observers=[one.append for one in seen],
+        timeouts=Timeouts(1, 1, 1),
+        error_response=lambda error: Response(500, Headers()),
+    )
+
+
+def test_a_date_is_made_once_a_second() -> None:
+    front = make_front()
+    first = front.date(1_800_000_000.1)
+    assert first == b"Fri, 15 Jan 2027 08:00:00 GMT"
+    assert front.date(1_800_000_000.9) is first
+    assert front.date(1_800_000_001.0) == b"Fri, 15 Jan 2027 08:00:01 GMT"
+    assert front.date(1_800_000_000.0) == first
+
+
+def test_it_is_quiet_when_the_last_exchange_is_over() -> None:
+    async def story() -> None:
+        front = make_front()
+        await front.quiet()
+        front.enter()
+        front.enter()
+        waiting = [asyncio.get_running_loop().create_task(front.quiet()) for _ in range(2)]
+        await asyncio.sleep(0)
+        front.leave()
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        front.leave()
+        await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+    asyncio.run(story())
+
+
+def test_an_exchange_that_begins_meanwhile_is_waited_for_too() -> None:
+    async def story() -> None:
+        front = make_front()
+        front.enter()
+        waiting = asyncio.get_running_loop().create_task(front.quiet())
+        await asyncio.sleep(0)
+        front.leave()
+        front.enter()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        front.leave()
+        await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(story())
+
+
+def test_all_observers_see_a_finished_exchange() -> None:
+    one: list[Exchange] = []
+    other: list[Exchange] = []
+    exchange = Exchange("127.0.0.1", 0.0, 0.0)
+    make_front(one, other).finish(exchange)
+    assert one == other == [exchange]
+    assert exchange.finished_s > 0
