@@ -25,13 +25,13 @@ if sys.version_info >= (3, 12):
 
         Saves a turn of the event loop per request (benchmark forward-1k). The task may be done when this returns.
         """
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return asyncio.Task(coroutine, loop=loop, eager_start=True, name="thrust")
 
 else:
 
     def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Runs `coroutine` as a task that the caller owns, beginning with the next turn of the event loop."""
-        return loop.create_task(coroutine)
+        return loop.create_task(coroutine, name="thrust")
 
 
 class Pausable(Protocol):

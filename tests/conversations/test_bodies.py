@@ -219,7 +219,7 @@ def test_an_empty_chunked_request_is_an_empty_request(talk: Converse) -> None:
     ],
 )
 def test_the_answer_to_head_has_the_length_of_get_and_no_content(talk: Converse, framing: bytes, seen: bytes) -> None:
-    """And the connections, both, carry the next exchange."""
+    """The client's connection carries the next exchange; the worker's does not, as a body may follow all the same."""
     fields = b"x-nothing: 1\r\n" if framing.startswith(b"X") else b""
     stage = talk(
         r"""
@@ -237,11 +237,12 @@ def test_the_answer_to_head_has_the_length_of_get_and_no_content(talk: Converse,
         client << date: *
         client << $seen\
         client <<
+        worker sees the end
         """
-        + GET
+        + GET.replace("worker ", "worker-2 ")
         + r"""
-        worker >> HTTP/1.1 204 No Content
-        worker >>
+        worker-2 >> HTTP/1.1 204 No Content
+        worker-2 >>
         client << HTTP/1.1 204 No Content
         client << date: *
         client <<
@@ -256,8 +257,8 @@ def test_the_answer_to_head_has_the_length_of_get_and_no_content(talk: Converse,
     [
         (b"204", b"Content-Length: 0", b""),
         (b"204", b"X-Nothing: 1", b"x-nothing: 1"),
-        (b"304", b"Content-Length: 5", b"content-length: 5"),
-        (b"304", b"Transfer-Encoding: chunked", b""),
+        (b"304", b"Content-Length: 0", b"content-length: 0"),
+        (b"304", b"X-Nothing: 1", b"x-nothing: 1"),
     ],
 )
 def test_204_and_304_never_have_content(talk: Converse, status: bytes, framing: bytes, seen: bytes) -> None:

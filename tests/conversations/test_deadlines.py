@@ -4,6 +4,7 @@ import pytest
 
 from tests.conversations.conftest import Converse
 from tests.support.conversation import Stage, perform
+from tests.support.memory_network import Port
 
 GET = r"""
         client >> GET / HTTP/1.1
@@ -239,6 +240,31 @@ def test_a_worker_that_takes_no_body_is_silent(talk_whole: Converse) -> None:
         words={"part": b"x" * 1_000_000},
     )
     assert stage.exchanges[0].error == "the worker did not answer within 5 s"
+
+
+@pytest.mark.parametrize("size", [200_000, 1_000_000])
+def test_a_worker_that_takes_a_body_slowly_is_not_silent(size: int) -> None:
+    """Whether the body came whole with its head or is streamed."""
+    body = b"x" * size
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        stage.loop.ports[3001] = Port.DAWDLES
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body)
+        await stage.settled()
+        worker = stage.worker()
+        for _ in range(size // 10_000 + 1):
+            await stage.pass_time(4)
+            worker.read(10_000)
+            await stage.settled()
+        worker.read_on()
+        await stage.pass_time(4)
+        assert worker.take().endswith(b"\r\n\r\n" + body)
+        worker.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await stage.settled()
+        assert client.take().startswith(b"HTTP/1.1 204 ")
+
+    perform(story, worker_timeout_s=5.0)
 
 
 def test_a_silent_worker_is_a_504(talk: Converse) -> None:

@@ -98,10 +98,16 @@ def test_an_upload_under_way_is_finished(talk: Converse) -> None:
 
 def test_what_was_pipelined_behind_the_last_exchange_is_not_begun(talk: Converse) -> None:
     talk(
-        GET.replace(
-            "client >>\n", "client >>\n        client >> GET /2 HTTP/1.1\n        client >> Host: a\n        client >>\n", 1
-        )
-        + r"""
+        r"""
+        client >> GET /1 HTTP/1.1
+        client >> Host: example.org
+        client >>
+        client >> GET /2 HTTP/1.1
+        client >> Host: example.org
+        client >>
+        worker << GET /1 HTTP/1.1
+        worker << ...
+        worker <<
         thrust stops accepting
         worker >> HTTP/1.1 204 No Content
         worker >>
@@ -212,14 +218,10 @@ def test_a_tunnel_stays_until_everything_is_aborted(talk: Converse) -> None:
 def test_draining_waits_for_exchanges_but_not_for_streams_and_tunnels() -> None:
     async def story(stage: Stage) -> None:
         for number in (1, 2, 3):
-            stage.client(number).send(
-                b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-            )
+            stage.client(number).send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         await stage.settled()
         stage.worker(1).send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        stage.worker(2).send(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-        )
+        stage.worker(2).send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         await stage.settled()
         stage.listener.stop_accepting()
         assert not await stage.listener.drained(5)

@@ -142,6 +142,85 @@ def test_requests_that_were_sent_before_a_half_close_are_all_answered(talk: Conv
     assert [(e.path, e.status, e.error) for e in stage.exchanges] == [("/1", 200, ""), ("/2", 200, ""), ("/3", 204, "")]
 
 
+def test_nonsense_that_was_sent_before_a_half_close_is_refused(talk: Converse) -> None:
+    stage = talk(r"""
+        client >> GET / HTTP/1.1
+        client >> Host: example.org
+        client >>
+        client >> nonsense
+        client >>
+        & client half-closes
+        worker << GET / HTTP/1.1
+        worker << ...
+        worker <<
+        client << HTTP/1.1 100 Continue
+        client <<
+        worker >> HTTP/1.1 204 No Content
+        worker >>
+        client << HTTP/1.1 204 No Content
+        client << date: *
+        client <<
+        client << HTTP/1.1 400 Bad Request
+        client << ...
+        client << connection: close
+        client <<
+        client << The request could not be understood. (*)\n\
+        client sees the end
+    """)
+    assert [e.status for e in stage.exchanges] == [204, 400]
+
+
+@pytest.mark.parametrize("rest", [b"\r\n", b"GET / HT"])
+def test_half_a_head_before_a_half_close_is_nothing(talk: Converse, rest: bytes) -> None:
+    stage = talk(
+        r"""
+        client >> GET / HTTP/1.1
+        client >> Host: example.org
+        client >>
+        client >> $rest\
+        & client half-closes
+        worker << GET / HTTP/1.1
+        worker << ...
+        worker <<
+        client << HTTP/1.1 100 Continue
+        client <<
+        worker >> HTTP/1.1 204 No Content
+        worker >>
+        client << HTTP/1.1 204 No Content
+        client << date: *
+        client <<
+        client sees the end
+    """,
+        words={"rest": rest},
+    )
+    assert [e.status for e in stage.exchanges] == [204]
+
+
+def test_a_slow_reader_that_has_half_closed_gets_all_its_answers() -> None:
+    """Also those that come while it takes nothing."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.stop_reading()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+        await stage.settled()
+        for number in range(3):
+            stage.worker().send(answer)
+            await stage.settled()
+            client.end() if number == 0 else None
+            await stage.settled()
+            client.read(110_000)
+            await stage.settled()
+        client.read_on()
+        await stage.settled()
+        received = client.take()
+        assert received.count(b"HTTP/1.1 200 OK\r\n") == 3 and received.count(b"x") == 300_000
+        assert client.saw_end and not client.saw_reset
+
+    perform(story)
+
+
 def test_a_client_that_closes_takes_the_worker_with_it_within_moments(talk: Converse) -> None:
     stage = talk(
         GET
@@ -188,9 +267,11 @@ def test_a_client_that_leaves_in_the_middle_of_an_answer_takes_the_worker_with_i
     assert "client closed" in stage.exchanges[0].error
 
 
-def test_a_client_that_leaves_a_silent_stream_is_noticed(talk: Converse) -> None:
+def test_a_client_that_leaves_a_silent_event_stream_is_noticed(talk: Converse) -> None:
     stage = talk(
-        STREAM
+        STREAM.replace(
+            "Transfer-Encoding", "Content-Type: text/event-stream\n        worker >> Transfer-Encoding"
+        ).replace("client << date", "client << content-type: text/event-stream\n        client << date")
         + r"""
         client closes
         3 s pass
@@ -198,6 +279,24 @@ def test_a_client_that_leaves_a_silent_stream_is_noticed(talk: Converse) -> None
     """
     )
     assert "client" in stage.exchanges[0].error
+
+
+def test_a_half_closed_client_may_wait_long_for_the_rest_of_a_body(talk: Converse) -> None:
+    talk(
+        STREAM
+        + r"""
+        client half-closes
+        60 s pass
+        worker >> 3
+        worker >> def
+        worker >> 0
+        worker >>
+        client <~ def
+        client << 0
+        client <<
+        client sees the end
+    """
+    )
 
 
 @pytest.mark.parametrize(

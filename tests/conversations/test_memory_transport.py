@@ -5,6 +5,7 @@ Everything in this folder stands on it. Each scene tells what the protocol saw a
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -175,9 +176,7 @@ async def scene_closed_peer(wire: Wire, recorder: Recorder) -> None:
     await recorder.until(lambda: "end" in recorder.seen)
     recorder.transport.write(b"anybody there?")
     connection = recorder.transport.get_extra_info("socket")
-    async with asyncio.timeout(BOUND_S):
-        while not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            await asyncio.sleep(0.001)
+    await until(lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     recorder.seen.append("SO_ERROR")
     recorder.transport.write(b"hello?")
     if "lost with an error" not in recorder.seen:
@@ -245,20 +244,23 @@ async def scene_unread_input(wire: Wire, recorder: Recorder) -> None:
     recorder.transport.pause_reading()
     await wire.send(b"hello")
     connection = recorder.transport.get_extra_info("socket")
-    async with asyncio.timeout(BOUND_S):
-        while not readable(connection):
-            await asyncio.sleep(0.001)
+    await until(lambda: readable(connection))
     recorder.transport.close()
     await recorder.until(lambda: "lost in peace" in recorder.seen)
     recorder.seen.append(await wire.read_all())
 
 
 def readable(connection: Any) -> bool:
-    import select
-
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+async def until(is_true: Callable[[], Any]) -> None:
+    """Waits for what the kernel does without telling the protocol."""
+    async with asyncio.timeout(BOUND_S):
+        while not is_true():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def scene_no_lingering(wire: Wire, recorder: Recorder) -> None:

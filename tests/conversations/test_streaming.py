@@ -1,4 +1,4 @@
-"""Backpressure: whoever is faster waits, memory stays bounded, and nothing gets lost. Streams of events pass at once."""
+"""Backpressure: whoever is faster waits, memory stays bounded, nothing gets lost. Streams of events pass at once."""
 
 import pytest
 

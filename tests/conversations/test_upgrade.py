@@ -296,6 +296,7 @@ def test_a_client_that_half_closed_before_the_switch_has_half_closed(talk: Conve
         + r"""
         worker << bye\
         worker sees the end
+        100 s pass
         worker >> bye\
         client << bye\
         worker closes

@@ -139,7 +139,7 @@ def test_a_worker_that_closes_after_an_interim_response_is_a_502(talk: Converse,
         (b"Transfer-Encoding: chunked", b""),
     ],
 )
-def test_a_body_that_breaks_off_breaks_off_for_the_client(talk: Converse, framing: bytes, part: bytes, how: str) -> None:
+def test_a_body_that_breaks_off_does_so_for_the_client(talk: Converse, framing: bytes, part: bytes, how: str) -> None:
     seen = r"client <~ abc" if framing.startswith(b"T") else "client << abc\\"
     stage = talk(
         REQUEST

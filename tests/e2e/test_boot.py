@@ -9,11 +9,11 @@ import pytest
 
 from tests.support.e2e_thrust import (
     Thrust,
-    command_line,
     free_port,
     python,
     raw_worker,
     running_thrust,
+    until,
     uvicorn,
 )
 
@@ -125,15 +125,27 @@ def test_a_worker_that_ends_well_is_not_started_again() -> None:
         assert thrust.wait() == 0
 
 
-def test_a_reloading_development_server_is_waited_for() -> None:
-    """uvicorn --reload closes its port for a moment; a request that comes then is not refused."""
-    with running_thrust(uvicorn("--reload", "--reload-dir", ".")) as thrust:
-        thrust.wait_until_ready()
-        with thrust.connect() as client:
-            first = client.get("/").body
-            assert client.get("/").body == first
-        serving = int(first.split()[-1])
-        assert serving != thrust.worker_pid(), command_line(serving)
+def test_no_request_fails_while_a_development_server_reloads_itself(tmp_path: Path) -> None:
+    source = (
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http':\n"
+        "        await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "        await send({'type': 'http.response.body', 'body': b'VERSION'})\n"
+    )
+    module = tmp_path / "versioned.py"
+    module.write_text(source.replace("VERSION", "old"))
+    command = uvicorn("--reload", "--lifespan", "off", app="versioned:app")
+    with running_thrust(command, cwd=tmp_path) as thrust, thrust.connect() as client:
+        assert client.get("/").body == b"old"
+        module.write_text(source.replace("VERSION", "new, and longer"))
+        answers = []
+
+        def is_new() -> bool:
+            answers.append(client.get("/"))
+            return answers[-1].body != b"old"
+
+        until(is_new, "the server has reloaded")
+        assert {(answer.status, answer.body) for answer in answers} == {(200, b"old"), (200, b"new, and longer")}
         assert thrust.stop() in (0, 143)
 
 

@@ -8,23 +8,21 @@ import asyncio
 import hashlib
 import random
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.e2e_client import BOUND_S, Client
-from tests.support.e2e_thrust import Thrust
+from tests.support.e2e_thrust import Thrust, running_thrust, uvicorn
 
 pytestmark = pytest.mark.slow
 
 POOL = random.Random(1).randbytes(1 << 21)
 """The same as in apps/asgi_app.py."""
 
-REQUESTS = 10_000
 CONNECTIONS = 8
-
 SOCKETS = 10
-MESSAGES = 1_000
 
 SIZES = (0, 1, 100, 1_000, 4_000, 16_000, 65_536, 1_000_000)
 SIZE_WEIGHTS = (5, 2, 30, 30, 20, 10, 2, 1)
@@ -80,23 +78,25 @@ def converse(thrust: Thrust, seed: int, count: int) -> int:
     return connections
 
 
-def test_ten_thousand_requests_of_random_sizes_arrive_unchanged_both_ways(app: Thrust) -> None:
-    with ThreadPoolExecutor(CONNECTIONS) as threads:
-        share = REQUESTS // CONNECTIONS
-        results = [threads.submit(converse, app, seed, share) for seed in range(CONNECTIONS)]
+@pytest.mark.parametrize(("loop_name", "requests"), [("uvloop", 10_000), ("asyncio", 4_000)])
+def test_thousands_of_requests_of_random_sizes_arrive_unchanged_both_ways(loop_name: str, requests: int) -> None:
+    with running_thrust(uvicorn(), loop=loop_name) as thrust, ThreadPoolExecutor(CONNECTIONS) as threads:
+        thrust.wait_until_ready()
+        share = requests // CONNECTIONS
+        results = [threads.submit(converse, thrust, seed, share) for seed in range(CONNECTIONS)]
         assert [result.result() for result in results] == [1] * CONNECTIONS
-    app.wait_for_request(REQUESTS, path="/digest", status=200)
-    assert [record for record in app.requests() if "error" in record] == []
+        thrust.wait_for_request(requests, path="/digest", status=200)
+        assert [record for record in thrust.requests() if "error" in record] == []
 
 
-async def talk(port: int, seed: int) -> None:
-    """1,000 messages to an app that sends each back; many of them are under way at any time."""
+async def talk(port: int, seed: int, messages: int) -> None:
+    """Messages to an app that sends each back; many of them are under way at any time."""
     chance = random.Random(seed)
     sent: asyncio.Queue[str | bytes] = asyncio.Queue(maxsize=chance.choice([1, 10, 100]))
-    limits = {"max_size": None, "open_timeout": BOUND_S, "close_timeout": BOUND_S}
-    async with connect(f"ws://127.0.0.1:{port}/", **limits) as socket, asyncio.TaskGroup() as tasks:
-        tasks.create_task(listen(socket, sent))
-        for _ in range(MESSAGES):
+    patient = partial(connect, open_timeout=BOUND_S, close_timeout=BOUND_S, max_size=None)
+    async with patient(f"ws://127.0.0.1:{port}/") as socket, asyncio.TaskGroup() as tasks:
+        tasks.create_task(listen(socket, sent, messages))
+        for _ in range(messages):
             size = chance.randint(0, chance.choices(MESSAGE_SIZES, MESSAGE_WEIGHTS)[0])
             at = chance.randrange(len(POOL) - size)
             body = POOL[at : at + size]
@@ -105,20 +105,23 @@ async def talk(port: int, seed: int) -> None:
             await socket.send(message)
 
 
-async def listen(socket: ClientConnection, sent: "asyncio.Queue[str | bytes]") -> None:
-    for _ in range(MESSAGES):
+async def listen(socket: ClientConnection, sent: "asyncio.Queue[str | bytes]", messages: int) -> None:
+    for _ in range(messages):
         assert await socket.recv() == await sent.get()
 
 
-async def talk_on_all(port: int) -> None:
-    async with asyncio.timeout(BOUND_S), asyncio.TaskGroup() as tasks:
+async def talk_on_all(port: int, messages: int) -> None:
+    async with asyncio.TaskGroup() as tasks:
         for seed in range(SOCKETS):
-            tasks.create_task(talk(port, seed))
+            tasks.create_task(talk(port, seed, messages))
 
 
-def test_ten_websockets_echo_a_thousand_messages_each(app: Thrust) -> None:
-    asyncio.run(talk_on_all(app.port))
-    app.wait_for_request(SOCKETS, path="/", status=101)
+@pytest.mark.parametrize(("loop_name", "messages"), [("uvloop", 1_000), ("asyncio", 400)])
+def test_ten_websockets_echo_hundreds_of_messages_each(loop_name: str, messages: int) -> None:
+    with running_thrust(uvicorn(), loop=loop_name) as thrust:
+        thrust.wait_until_ready()
+        asyncio.run(asyncio.wait_for(talk_on_all(thrust.port, messages), BOUND_S))
+        thrust.wait_for_request(SOCKETS, path="/", status=101)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.e2e_client import BOUND_S, Client, chunk
-from tests.support.e2e_thrust import LOOPS, Thrust, raw_worker, running_thrust, uvicorn
+from tests.support.e2e_thrust import Thrust, raw_worker, running_thrust, uvicorn
 
 pytestmark = pytest.mark.slow
 
@@ -80,11 +80,11 @@ def test_what_is_refused_is_answered_closed_logged_and_unknown_to_the_worker(
     raw.stdout.wait_for(lambda line: f'"status":{status}' in line and error in line, f"line about {error}")
 
 
-@pytest.fixture(scope="module", params=LOOPS)
-def hasty(request: pytest.FixtureRequest) -> Iterator[Thrust]:
-    """thrust with deadlines of a second or two."""
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Thrust]:
+    """thrust with deadlines of a second."""
     deadlines = {"HTTP_READ_TIMEOUT": "1", "HTTP_IDLE_TIMEOUT": "1", "HTTP_WRITE_TIMEOUT": "1"}
-    with running_thrust(uvicorn(), loop=request.param, env=deadlines) as thrust:
+    with running_thrust(uvicorn(), env=deadlines) as thrust:
         thrust.wait_until_ready()
         yield thrust
 

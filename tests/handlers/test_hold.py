@@ -23,7 +23,7 @@ class Stage:
         self.hold = Hold(self.following, self.pool, patience_s=60)
 
     def ask(self, target: bytes = b"/") -> "asyncio.Task[Any]":
-        return self.loop.create_task(self.hold(make_request(target)))  # type: ignore[arg-type]
+        return self.loop.create_task(self.hold(make_request(target)))
 
 
 def on_stage(story: "Coroutine[Any, Any, None]") -> None:

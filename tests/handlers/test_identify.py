@@ -161,7 +161,7 @@ def test_the_port_that_the_client_used(authority: bytes, fields: list[FieldLine]
 
 @pytest.mark.parametrize(
     "said, scheme",
-    [(b"https", b"https"), (b"Http", b"http"), (b"ftp", b"http"), (b"", b"http"), (b"https, http", b"http")],
+    [(b"https", b"https"), (b"Http", b"http"), (b"ftp", b"http"), (b"", b"http"), (b"https, http", b"https")],
 )
 def test_the_scheme_that_the_client_used(said: bytes, scheme: bytes) -> None:
     assert origin_of(identified((b"x-forwarded-proto", said))).scheme == scheme

@@ -128,7 +128,8 @@ def test_what_it_accepts_is_served_without_delay_until_it_stops(
         reader, writer = await asyncio.open_connection(*sockets[0].getsockname()[:2])
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\nok")
-        delays.append(connections[0]._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        accepted = connections[0]._transport.get_extra_info("socket")
+        delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         assert repr(connections[0]) == "<Http1Connection 127.0.0.1 idle>"
         listener.stop_accepting()
         assert await reader.read() == b""

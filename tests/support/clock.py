@@ -56,8 +56,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
                 waiter.set_result(None)
         return bool(waiting)
 
-    def run_in_executor(self, executor: Any, function: Callable[..., Any], *arguments: Any) -> Any:
-        done = self.create_future()
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, function: Callable[..., T], *arguments: Any
+    ) -> "asyncio.Future[T]":
+        done: asyncio.Future[T] = self.create_future()
         try:
             done.set_result(function(*arguments))
         except Exception as error:

@@ -19,11 +19,11 @@
     1.5 s pass                          and other sentences, see EVENTS
     & client resets                     at the same moment as what the line before says
 
-Neighbouring lines of one direction are one message, sent at once; `--` parts them. `\\r \\n \\t \\0 \\xHH \\\\` are what
-they are in Python, `$name` is an argument of the conversation, `client-2` is another client, `worker-2` the second
-connection that thrust has made to the worker. Between two messages everything happens that can happen without time
-passing. At the end nobody may have received more than was written down, no connection may have been made or ended
-that is not spoken of, and nothing may be left behind.
+Neighbouring lines of one direction are one message, sent at once; `--` parts them. `\\r \\n \\t \\0 \\xHH \\\\` are
+what they are in Python, `$name` is an argument of the conversation, `client-2` is another client, `worker-2` the
+second connection that thrust has made to the worker. Between two messages everything happens that can happen without
+time passing. At the end nobody may have received more than was written down, no connection may have been made or
+ended that is not spoken of, and nothing may be left behind.
 
 Real are the server's connection, the whole chain of handlers, the pool and its connections; transports and clock are
 `memory_transport` and `clock`.
@@ -74,8 +74,12 @@ class Stage:
             error_response=pages.response,
         )
         self.listener = Listener(loop, [], self.front, lambda: Http1Connection(self.front, loop))
-        loop.ports[WORKER_PORT] = Port.ACCEPTS
-        self.pool.open(WORKER_PORT)
+        self.open(WORKER_PORT)
+
+    def open(self, port: int) -> None:
+        """The worker listens on `port`, and is ready."""
+        self.loop.ports[port] = Port.ACCEPTS
+        self.pool.open(port)
 
     def client(self, number: int = 1, address: str = CLIENT_ADDRESS) -> Peer:
         """The client of that number, connected if it is new."""
@@ -146,7 +150,9 @@ def perform(story: Story, *, read_bytes: int = READ_BYTES, **settings: Any) -> S
     return stage
 
 
-def converse(text: str, *, read_bytes: int = READ_BYTES, words: dict[str, bytes] | None = None, **settings: Any) -> Stage:
+def converse(
+    text: str, *, read_bytes: int = READ_BYTES, words: dict[str, bytes] | None = None, **settings: Any
+) -> Stage:
     """Plays the conversation `text`; returns the stage, for what cannot be seen on the wire."""
     __tracebackhide__ = True
     steps = list(_parse(text, words or {}))
@@ -369,14 +375,11 @@ EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     _WHO + r"sees the end": _Script.expect_end,
     _WHO + r"sees a reset": _Script.expect_reset,
     _WHO + r"sees nothing": _Script.expect_nothing,
-    r"the worker (?P<how>accepts|refuses|ignores|slams|is unreachable).*": lambda script, match: (
-        script.stage.loop.ports.__setitem__(WORKER_PORT, Port(match["how"].removeprefix("is ")))
+    r"the worker (is )?(?P<how>accepts|refuses|ignores|slams|unreachable).*": lambda script, match: (
+        script.stage.loop.ports.update({WORKER_PORT: Port(match["how"])})
     ),
     r"thrust has no worker": lambda script, match: script.stage.pool.close(),
-    r"thrust has a worker on port (?P<port>\d+)": lambda script, match: (
-        script.stage.loop.ports.__setitem__(int(match["port"]), Port.ACCEPTS),
-        script.stage.pool.open(int(match["port"])),
-    ),
+    r"thrust has a worker on port (?P<port>\d+)": lambda script, match: script.stage.open(int(match["port"])),
     r"thrust gives the worker up: (?P<reason>.*)": lambda script, match: script.stage.pool.give_up(match["reason"]),
     r"thrust stops accepting": lambda script, match: script.stage.listener.stop_accepting(),
     r"thrust ends streams": lambda script, match: script.stage.listener.end_streams(),

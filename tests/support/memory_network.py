@@ -16,7 +16,8 @@ class Port(Enum):
     ACCEPTS = "accepts"
     REFUSES = "refuses"
     IGNORES = "ignores"  # the backlog is full
-    SLAMS = "slams"  # accepts and closes at once
+    SLAMS = "slams"  # accepts and resets, before the one who connects has got its turn
+    DAWDLES = "dawdles"  # accepts and reads nothing yet
     UNREACHABLE = "unreachable"
 
 
@@ -57,9 +58,13 @@ class MemoryLoop(JumpingLoop):
         self.accepted.append(transport.peer)
         if answer is Port.SLAMS:
             transport.peer.reset()
+        if answer is Port.DAWDLES:
+            transport.peer.stop_reading()
         try:
             await waiter
         except BaseException:
             transport.close()
             raise
+        if answer is Port.SLAMS:
+            await self.settled()
         return transport, transport.get_protocol()

@@ -22,7 +22,7 @@ def make_request(
     return Request(
         method,
         target,
-        Headers(fields),
+        Headers(list(fields)),
         authority=authority,
         exchange=Exchange(peer_address, 1_800_000_000.25, 0.0),
         body=body,

@@ -12,14 +12,17 @@ import errno
 import os
 import socket
 import struct
-from asyncio.transports import _FlowControlMixin  # type: ignore[attr-defined]
 from typing import Any
 
 READ_BYTES = 256 * 1024
 """What asyncio takes from a socket at once."""
 
+HIGH_WATER_BYTES = 65_536
+LOW_WATER_BYTES = 16_384
+"""Of the write buffer: above the first its protocol is paused, not above the second it is resumed."""
 
-class MemoryTransport(_FlowControlMixin, asyncio.Transport):  # type: ignore[misc]
+
+class MemoryTransport(asyncio.Transport):
     """A connection of `protocol`; `peer` is its other end. `read_bytes` at most arrive at once."""
 
     def __init__(
@@ -32,7 +35,8 @@ class MemoryTransport(_FlowControlMixin, asyncio.Transport):  # type: ignore[mis
         waiter: "asyncio.Future[None] | None" = None,
     ) -> None:
         self.socket = MemorySocket(self)
-        super().__init__({"peername": peername, "socket": self.socket}, loop)
+        super().__init__({"peername": peername, "socket": self.socket})
+        self._loop = loop
         self.peer = Peer(self)
         self.lost_calls = 0
         self.max_buffered_bytes = 0
@@ -42,13 +46,14 @@ class MemoryTransport(_FlowControlMixin, asyncio.Transport):  # type: ignore[mis
         self._protocol = protocol
         self._read_bytes = read_bytes
         self._buffer = bytearray()
+        self._protocol_paused = False
         self._conn_lost = 0
         self._closing = self._paused = self._eof = self._fin_sent = False
         self._is_watching = self._read_scheduled = self._write_scheduled = False
         loop.call_soon(protocol.connection_made, self)
         loop.call_soon(self._watch)
         if waiter is not None:
-            loop.call_soon(lambda: waiter.done() or waiter.set_result(None))
+            loop.call_soon(_wake, waiter)
 
     # Reading
 
@@ -159,6 +164,16 @@ class MemoryTransport(_FlowControlMixin, asyncio.Transport):  # type: ignore[mis
         elif self._eof:
             self._send_fin()
 
+    def _maybe_pause_protocol(self) -> None:
+        if len(self._buffer) > HIGH_WATER_BYTES and not self._protocol_paused:
+            self._protocol_paused = True
+            self._protocol.pause_writing()
+
+    def _maybe_resume_protocol(self) -> None:
+        if len(self._buffer) <= LOW_WATER_BYTES and self._protocol_paused:
+            self._protocol_paused = False
+            self._protocol.resume_writing()
+
     def can_write_eof(self) -> bool:
         return True
 
@@ -225,6 +240,11 @@ class MemoryTransport(_FlowControlMixin, asyncio.Transport):  # type: ignore[mis
     def __repr__(self) -> str:
         state = "lost" if self.lost_calls else "closing" if self._closing else "paused" if self._paused else "open"
         return f"<MemoryTransport {state}, {len(self.incoming)} bytes unread, {len(self._buffer)} unsent>"
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class MemorySocket:

@@ -125,8 +125,10 @@ def test_a_closed_pool_keeps_no_idle_connection_and_dials_none() -> None:
         stage.pool.close()
         assert idle.is_closed
         assert not stage.pool.is_open
-        with pytest.raises(UpstreamError, match="the worker is not ready: it has just stopped") as raised:
-            await stage.pool.dial()
+        dialling = stage.loop.create_task(stage.pool.dial())
+        stage.pool.give_up("it has ended")
+        with pytest.raises(UpstreamError, match="the worker is not ready: it has ended") as raised:
+            await dialling
         assert (raised.value.status, raised.value.retry_after_s) == (503, 2)
 
     on_stage(story)
@@ -162,6 +164,19 @@ def test_drained_waits_for_the_old_port_only() -> None:
         await answer
         await drained
         new.give_up(other)
+
+    on_stage(story)
+
+
+def test_drained_is_told_of_a_connection_that_becomes_idle() -> None:
+    async def story(stage: Stage) -> None:
+        answer = (await stage.pool.dial()).begin(make_request())
+        drained = stage.loop.create_task(stage.pool.drained(3001))
+        await stage.loop.settled()
+        assert not drained.done()
+        stage.loop.accepted[0].send(OK)
+        await answer
+        await drained
 
     on_stage(story)
 

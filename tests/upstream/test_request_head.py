@@ -41,7 +41,8 @@ def test_content_is_framed_in_exactly_one_way(
     method: bytes, body: Body, content_length: int | None, framing: list[bytes]
 ) -> None:
     request = make_request(b"/a?b", method=method, body=body, content_length=content_length)
-    assert request_head(request).split(b"\r\n") == [method + b" /a?b HTTP/1.1", b"host: example.org", *framing, b"", b""]
+    lines = [method + b" /a?b HTTP/1.1", b"host: example.org", *framing, b"", b""]
+    assert request_head(request).split(b"\r\n") == lines
 
 
 def test_fields_pass_in_order_and_what_is_understood_is_written_anew() -> None:

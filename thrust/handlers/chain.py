@@ -28,11 +28,12 @@ LogUnexpected = Callable[[BaseException], None]
 
 def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnexpected) -> Handler:
     """The whole chain in front of the worker that `pool` leads to."""
-    handler: Handler = Forward(pool)
-    handler = Hold(handler, pool, patience_s=config.boot_timeout_s)
+    # Bound methods, because CPython calls those faster than instances with `__call__` (benchmark forward-1k).
+    handler: Handler = Forward(pool).__call__
+    handler = Hold(handler, pool, patience_s=config.boot_timeout_s).__call__
     if config.health_path:
-        handler = Health(handler, pool, path=config.health_path)
+        handler = Health(handler, pool, path=config.health_path).__call__
     if config.max_request_body_bytes:
-        handler = BodyLimit(handler, max_bytes=config.max_request_body_bytes)
-    handler = Errors(handler, pages, log_unexpected)
-    return Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies)
+        handler = BodyLimit(handler, max_bytes=config.max_request_body_bytes).__call__
+    handler = Errors(handler, pages, log_unexpected).__call__
+    return Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies).__call__

@@ -7,7 +7,6 @@ it; for those the kernel is asked beforehand whether the connection still lives.
 
 from thrust.errors import StaleConnection
 from thrust.http.message import Request, Response
-from thrust.upstream.connection import UpstreamConnection
 from thrust.upstream.pool import Pool
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
@@ -23,19 +22,23 @@ class Forward:
         """The worker's response. Raises UpstreamError, or the BadMessage that the request's body turned out to be."""
         is_repeatable = request.method in SAFE_METHODS and isinstance(request.body, bytes)
         connection = self._pool.take(checked=not is_repeatable) or await self._pool.dial()
+        answer = connection.begin(request)
         try:
-            return await _exchange(connection, request)
+            return await answer
         except StaleConnection:
             if not is_repeatable:
                 raise
-        return await _exchange(await self._pool.dial(), request)
+        except BaseException:
+            # Also when we are cancelled because the client left: the worker notices by its connection.
+            connection.give_up(answer)
+            raise
+        return await self._try_again(request)
 
-
-async def _exchange(connection: UpstreamConnection, request: Request) -> Response:
-    answer = connection.begin(request)
-    try:
-        return await answer
-    except BaseException:
-        # Also when we are cancelled because the client left: the worker notices by its connection.
-        connection.give_up(answer)
-        raise
+    async def _try_again(self, request: Request) -> Response:
+        connection = await self._pool.dial()
+        answer = connection.begin(request)
+        try:
+            return await answer
+        except BaseException:
+            connection.give_up(answer)
+            raise

@@ -19,12 +19,6 @@ from thrust.http.message import Handler, Origin, Request, Response
 _OURS = frozenset(
     {
         b"forwarded",
-        b"x-accel-buffering",
-        b"x-accel-charset",
-        b"x-accel-expires",
-        b"x-accel-limit-rate",
-        b"x-accel-mapping",
-        b"x-accel-redirect",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",
@@ -37,6 +31,11 @@ _OURS = frozenset(
 )
 """Fields that are taken out of the request; those of an Origin are written anew."""
 
+_CLAIMS = (b"x-accel-", b"x-forwarded-")
+"""How the names of all others begin that only a proxy of ours may send: app servers believe several of them."""
+
+_UNDERSCORE = ord("_")
+_LONGEST_ADDRESS_BYTES = 64  # an IPv6 address with scope, brackets and port; what is longer is not remembered
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]{1,255}")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
@@ -58,11 +57,17 @@ class Identify:
     async def __call__(self, request: Request) -> Response:
         """Passes the request on with an origin, and without the fields that claimed one."""
         lines = request.headers.lines
-        kept = [line for line in lines if line[0] not in _OURS and b"_" not in line[0]]
+        kept = [
+            line
+            for line in lines
+            if line[0] not in _OURS and _UNDERSCORE not in line[0] and not line[0].startswith(_CLAIMS)
+        ]
         said: dict[bytes, bytes] = {}
         if len(kept) != len(lines):
             said = _said_by_peer(lines)
-            if not self._is_trusted(request.exchange.peer_address):
+            if self._is_trusted(request.exchange.peer_address):
+                kept += [line for line in lines if _is_other_claim(line[0])]
+            else:
                 said = {name: value for name, value in said.items() if name == b"x-request-id"}
             request.headers.lines = kept
         request.origin = self._origin(request, said)
@@ -77,7 +82,7 @@ class Identify:
             if earlier := said.get(b"x-forwarded-for"):
                 exchange.remote_address = self._client_among(earlier, exchange.peer_address)
                 forwarded_for = earlier + b", " + peer
-            proto = said.get(b"x-forwarded-proto", b"").lower()
+            proto = said.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
             scheme = proto if proto in _DEFAULT_PORTS else scheme
             host = _first_host(said.get(b"x-forwarded-host")) or host
             port = said.get(b"x-forwarded-port", b"")
@@ -85,16 +90,11 @@ class Identify:
         if not request_id or not _REQUEST_ID.fullmatch(request_id):
             request_id = b"%032x" % _new_id_bits(128)
         exchange.request_id = request_id.decode()
-        return Origin(
-            address=exchange.remote_address.encode(),
-            forwarded_for=forwarded_for,
-            scheme=scheme,
-            host=host,
-            port=port if port.isdigit() and len(port) <= 5 else _port_of(host) or _DEFAULT_PORTS[scheme],
-            request_start=said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000),
-            request_id=request_id,
-            forwarded=said.get(b"forwarded", b""),
-        )
+        if not port.isdigit() or len(port) > 5:
+            port = _port_of(host) or _DEFAULT_PORTS[scheme]
+        request_start = said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000)
+        address, forwarded = exchange.remote_address.encode(), said.get(b"forwarded", b"")
+        return Origin(address, forwarded_for, scheme, host, port, request_start, request_id, forwarded)
 
     def _is_trusted(self, peer_address: str) -> bool:
         return self._trusts_clients and (not self._proxies or self._is_proxy(peer_address))
@@ -123,6 +123,11 @@ class Identify:
         return any(parsed in network for network in self._proxies)
 
 
+def _is_other_claim(name: bytes) -> bool:
+    """Whether `name` is an X-Forwarded field that we do not write ourselves (X-Forwarded-Prefix, -Ssl, …)."""
+    return name.startswith(b"x-forwarded-") and name not in _OURS and _UNDERSCORE not in name
+
+
 def _said_by_peer(lines: Sequence[FieldLine]) -> dict[bytes, bytes]:
     """The fields of `_OURS`, those on several lines joined to one list (RFC 9110 §5.3)."""
     said: dict[bytes, bytes] = {}
@@ -132,9 +137,13 @@ def _said_by_peer(lines: Sequence[FieldLine]) -> dict[bytes, bytes]:
     return said
 
 
-@lru_cache(maxsize=4096)
 def _address_in(entry: bytes) -> str | None:
     """The IP address of one X-Forwarded-For entry, which may carry brackets and a port; None if there is none."""
+    return _parse_address(entry) if len(entry) <= _LONGEST_ADDRESS_BYTES else None
+
+
+@lru_cache(maxsize=4096)
+def _parse_address(entry: bytes) -> str | None:
     text = entry.strip().decode("latin-1")
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -54,15 +54,9 @@ class Headers:
 
     __slots__ = ("lines",)
 
-    def __init__(self, lines: Iterable[FieldLine] = ()) -> None:
-        self.lines: list[FieldLine] = list(lines)
-
-    @classmethod
-    def owning(cls, lines: list[FieldLine]) -> "Headers":
-        """Headers around `lines` itself, without a copy: the caller hands the list over."""
-        headers = cls.__new__(cls)
-        headers.lines = lines
-        return headers
+    def __init__(self, lines: list[FieldLine] | None = None) -> None:
+        """Takes `lines` over, without a copy."""
+        self.lines: list[FieldLine] = [] if lines is None else lines
 
     @overload
     def get(self, name: bytes) -> bytes | None: ...
@@ -81,18 +75,9 @@ class Headers:
         """The values of all lines called `name` (lower case), in order."""
         return [value for line_name, value in self.lines if line_name == name]
 
-    def set(self, name: bytes, value: bytes) -> None:
-        """Replaces every line called `name` (lower case) by one at the end."""
-        self.remove(name)
-        self.lines.append((name, value))
-
     def add(self, name: bytes, value: bytes) -> None:
         """Appends a line; others of that name stay."""
         self.lines.append((name, value))
-
-    def remove(self, name: bytes) -> None:
-        """Drops every line called `name` (lower case)."""
-        self.lines = [line for line in self.lines if line[0] != name]
 
     def __contains__(self, name: bytes) -> bool:
         return any(line[0] == name for line in self.lines)
@@ -122,4 +107,4 @@ def may_be_trailer(name: bytes) -> bool:
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:
     """The members of a comma-separated list spread over `values`, in lower case (RFC 9110 §5.6.1)."""
-    return [token for value in values for item in value.split(b",") if (token := item.strip(b" \t").lower())]
+    return [token for value in values for item in value.lower().split(b",") if (token := item.strip(b" \t"))]

@@ -49,7 +49,6 @@ class Origin:
 
     def __init__(
         self,
-        *,
         address: bytes,
         forwarded_for: bytes,
         scheme: bytes,
@@ -98,15 +97,14 @@ class Request:
         method: bytes,
         target: bytes,
         headers: Headers,
-        *,
         authority: bytes,
         exchange: Exchange,
-        scheme: bytes = b"http",
         body: Body = b"",
         content_length: int | None = 0,
         expects_continue: bool = False,
         wants_upgrade: bool = False,
         send_interim: SendInterim | None = None,
+        scheme: bytes = b"http",
     ) -> None:
         self.origin: Origin | None = None
         self.method = method
@@ -147,8 +145,9 @@ class Tunnel:
 class Response:
     """One final response (or 101), the same for every HTTP version.
 
-    `content_length` is that of a body that is streamed, None when unknown; a body of bytes knows its own. For the
-    answer to HEAD it is the length that GET would have had. Whoever drops a Response calls `close`.
+    `headers` never name a Content-Length: `content_length` is that of a body that is streamed, None when unknown; a
+    body of bytes knows its own. For the answer to HEAD it is the length that GET would have had. Whoever drops a
+    Response calls `close`.
     """
 
     __slots__ = ("body", "content_length", "headers", "status")
@@ -158,7 +157,6 @@ class Response:
         status: int,
         headers: Headers,
         body: "Body | Tunnel" = b"",
-        *,
         content_length: int | None = None,
     ) -> None:
         self.status = status
@@ -169,7 +167,7 @@ class Response:
     @property
     def is_event_stream(self) -> bool:
         """Whether the body goes on for as long as there are events (text/event-stream, HTML §9.2)."""
-        return self.headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        return self.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
 
     def close(self) -> None:
         """Gives up a body that nobody will read."""

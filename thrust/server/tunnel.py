@@ -6,14 +6,9 @@ peers are left to TCP keep-alive.
 """
 
 import asyncio
-import socket
-import struct
 
 from thrust.http.message import Tunnel
-
-KEEPALIVE_IDLE_S = 60
-
-_NO_LINGERING = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
+from thrust.server.sockets import keep_alive, reset
 
 
 class TunnelEnd(asyncio.Protocol):
@@ -109,25 +104,3 @@ async def splice(
         client.abort()
         worker.abort()
     return worker_end.received_bytes
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Ends a connection so that its peer sees an error, where an end would look as if all had been said.
-
-    Does nothing if it is being closed and all has been sent: what is on its way shall arrive.
-    """
-    if transport.is_closing() and not transport.get_write_buffer_size():
-        return
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
-    transport.abort()
-
-
-def keep_alive(transport: asyncio.Transport) -> None:
-    """Lets TCP find out about a peer that vanished, which a silent tunnel would never notice."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)

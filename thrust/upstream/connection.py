@@ -8,6 +8,7 @@ A connection is reused only if both messages ended exactly where their framing s
 
 import asyncio
 import select
+import time
 from typing import TYPE_CHECKING, cast
 
 from thrust.errors import StaleConnection, ThrustError, UpstreamError
@@ -27,6 +28,13 @@ CONTINUE_AFTER_S = 1.0
 """How long the worker may think about `Expect: 100-continue` before the client is told to go on regardless; curl, too,
 waits a second. Workers that do not know the field at all would leave careful clients waiting for ever."""
 
+MAX_INTERIM_RESPONSES = 100
+"""Per request (RFC 9110 §15.2). A worker has use for a few; Go's client gives up after 5."""
+
+STALE_WITHIN_S = 1.0
+"""A reused connection that the worker had already closed tells so at once. One that breaks later broke under the
+request, which the worker may have worked on, so that it is not sent again."""
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to the worker; idle in the pool, or owned by the exchange that `begin` started."""
@@ -38,6 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_deadline",
         "_gate",
         "_heads",
+        "_interim_count",
         "_keep_alive",
         "_loop",
         "_parser",
@@ -48,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_sent",
         "_response_begun",
         "_silence_limit_s",
+        "_stalled_bytes",
         "_transport",
         "exchanges",
         "idle_since_s",
@@ -69,6 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = False
         self._response_begun = False
         self._silence_limit_s = 0.0
+        self._stalled_bytes = 0
         self._keep_alive = False
         self._pump: asyncio.Task[None] | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
@@ -90,6 +101,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges += 1
         self._request = request
         self._response_begun = False
+        self._interim_count = 0
         self._answer = answer = self._loop.create_future()
         self._deadline.set(self._pool.answer_timeout_s)
         head, body = request_head(request), request.body
@@ -166,6 +178,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _receive_interim(self, head: ResponseHead) -> None:
         request = cast(Request, self._request)
+        self._interim_count += 1
+        if self._interim_count > MAX_INTERIM_RESPONSES:
+            raise malformed(f"more than {MAX_INTERIM_RESPONSES} interim responses")
         if head.status == 100:
             if request.expects_continue:
                 self._send_continue()
@@ -176,10 +191,12 @@ class UpstreamConnection(asyncio.Protocol):
         request = cast(Request, self._request)
         self._stop_continue_timer()
         self._keep_alive = head.keep_alive
-        response = Response(head.status, Headers.owning(head.lines), content_length=head.content_length)
+        response = Response(head.status, Headers(head.lines), b"", head.content_length)
         if not has_body(head.status, request.method):
-            # Bytes after it are a body that should not have been sent; they reach nobody, nor does a reuse.
-            self._keep_alive = head.keep_alive and not data
+            # Some servers send a body all the same, perhaps a little later (Waitress after HEAD). As the beginning of
+            # the next response it would reach another client, so nothing that may be followed by one is reused.
+            announces_body = request.method == b"HEAD" or head.is_chunked or bool(head.content_length)
+            self._keep_alive = head.keep_alive and not announces_body and not data
             self._answer_with(response)
             return
         if head.content_length == len(data):
@@ -243,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadline.cancel()
         self._pool.forget(self)
         self.is_closed = True
-        self._resolve(Response(101, Headers.owning(head.lines), Tunnel(self._transport, data)))
+        self._resolve(Response(101, Headers(head.lines), Tunnel(self._transport, data)))
         self._clear()
 
     # Endings
@@ -273,13 +290,17 @@ class UpstreamConnection(asyncio.Protocol):
             return UpstreamError(f"{how} after {self._reader!r} of the body")
         if self._response_begun:
             return UpstreamError(f"{how} in the middle of a response head")
-        if self.exchanges > 1:
+        if self.exchanges > 1 and self._request is not None and _age_s(self._request) < STALE_WITHIN_S:
             return StaleConnection(f"{how}, which had been idle, before answering")
         return UpstreamError(f"{how} before answering")
 
     def _expire(self) -> None:
         limit_s = self._pool.answer_timeout_s
-        if self._reader is not None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._stalled_bytes:  # it has taken some of the request, if not all
+            self._stalled_bytes = unsent
+            self._deadline.set(limit_s)
+        elif self._reader is not None:
             self.fail(UpstreamError(f"the worker was silent for {limit_s:g} s after {self._reader!r} of the body"))
         else:
             self.fail(UpstreamError(f"the worker did not answer within {limit_s:g} s", status=504))
@@ -357,14 +378,22 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The worker reads more slowly than the client sends (asyncio.Protocol)."""
         self._gate.pause()
+        self._stalled_bytes = self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
-        """The worker reads again (asyncio.Protocol)."""
+        """The worker reads again (asyncio.Protocol); its time to answer begins when it has the whole request."""
         self._gate.resume()
+        self._stalled_bytes = 0
+        if self._answer is not None:
+            self._deadline.set(self._pool.answer_timeout_s)
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "idle" if self._request is None else f"busy with {self._request!r}"
         return f"<UpstreamConnection :{self.port} {state}, {self.exchanges} exchanges>"
+
+
+def _age_s(request: Request) -> float:
+    return time.perf_counter() - request.exchange.started_s
 
 
 def _reader_for(head: ResponseHead) -> BodyReader:

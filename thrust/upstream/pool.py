@@ -6,6 +6,7 @@ Sized by need: a request takes the connection that was idle last, or dials. The 
 """
 
 import asyncio
+from typing import cast
 
 from thrust.errors import UpstreamError
 from thrust.upstream.connection import UpstreamConnection
@@ -103,9 +104,8 @@ class Pool:
     async def dial(self) -> UpstreamConnection:
         """A new connection; waits out a worker that refuses for a moment. Raises UpstreamError."""
         for pause_s in (*REDIAL_AFTER_S, None):
-            port = self.port
-            if port is None:
-                raise not_ready("it has just stopped")
+            await self.wait_until_open()  # nothing was sent yet, so a worker that has just gone can be waited for
+            port = cast(int, self.port)
             try:
                 return await self._connect(port)
             except ConnectionRefusedError as error:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from io import BufferedReader
 
 BLOCK = b"0123456789abcdef" * 4096
 
@@ -27,7 +27,7 @@ opened = threading.Event()
 class Request:
     """The head of a request; the body is still in `reader`."""
 
-    def __init__(self, reader: BinaryIO) -> None:
+    def __init__(self, reader: BufferedReader) -> None:
         self.reader = reader
         self.method, target, _ = reader.readline().decode("latin-1").split()
         self.path, _, self.query = target.partition("?")
@@ -89,6 +89,15 @@ def trailers(request: Request, connection: socket.socket) -> bool:
         connection.sendall(b"%x\r\n%b\r\n" % (len(content), content))
     connection.sendall(b"0\r\n")
     connection.sendall("".join(f"{line}\r\n" for line in [*lines, f"X-Sum: {sum(content)}"]).encode() + b"\r\n")
+    return True
+
+
+def echo(request: Request, connection: socket.socket) -> bool:
+    """Sends each byte of the request's content back as soon as it is there, in a chunk of its own."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(int(request.fields["content-length"])):
+        connection.sendall(b"1\r\n%b\r\n" % request.reader.read(1))
+    connection.sendall(b"0\r\n\r\n")
     return True
 
 
@@ -182,6 +191,7 @@ ANSWERS: dict[str, Callable[[Request, socket.socket], bool]] = {
     "/count": count,
     "/early-hints": early_hints,
     "/trailers": trailers,
+    "/echo": echo,
     "/environment": environment,
     "/exit": exit_now,
     "/kill": kill_self,

@@ -22,13 +22,13 @@ READ = [
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The lines that had to be parsed, in order."""
     lines: list[bytes] = []
-    parse = FieldMemory._parse
+    parse = FieldMemory.__missing__
 
     def noting(memory: FieldMemory, raw: bytes) -> tuple[bytes, bytes]:
         lines.append(raw)
         return parse(memory, raw)
 
-    monkeypatch.setattr(FieldMemory, "_parse", noting)
+    monkeypatch.setattr(FieldMemory, "__missing__", noting)
     return lines
 
 

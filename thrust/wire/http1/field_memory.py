@@ -18,27 +18,29 @@ MAX_REMEMBERED_BYTES = 128
 _FIELD_LINE = re.compile(rb"(" + TOKEN + rb"++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)")
 
 
-class FieldMemory:
-    """Turns raw field lines into pairs; one for all connections of an event loop."""
+class FieldMemory(dict[bytes, FieldLine]):
+    """Raw field lines, without their CRLF, and what they say; one for all connections of an event loop.
 
-    __slots__ = ("_known", "_malformed")
+    A dictionary that reads what it is asked for and does not know, so that known lines never leave C.
+    """
+
+    __slots__ = ("_malformed",)
 
     def __init__(self, malformed: Malformed) -> None:
+        super().__init__()
         self._malformed = malformed
-        self._known: dict[bytes, FieldLine] = {}
 
     def read(self, raw_lines: list[bytes]) -> list[FieldLine]:
-        """The field lines in `raw_lines`, which come without their CRLF; raises the connection's error."""
-        known = self._known.get
-        return [known(raw) or self._parse(raw) for raw in raw_lines]
+        """The field lines in `raw_lines`; raises the connection's error."""
+        return list(map(self.__getitem__, raw_lines))
 
-    def _parse(self, raw: bytes) -> FieldLine:
+    def __missing__(self, raw: bytes) -> FieldLine:
         match = _FIELD_LINE.fullmatch(raw)
         if match is None:
             raise self._malformed(f"invalid field line {shown(raw)}")
         line = match[1].lower(), match[2].rstrip(b"\t ")
         if len(raw) <= MAX_REMEMBERED_BYTES and line[0] != b"set-cookie":
-            if len(self._known) >= MAX_REMEMBERED_LINES:
-                self._known.clear()
-            self._known[raw] = line
+            if len(self) >= MAX_REMEMBERED_LINES:
+                self.clear()
+            self[raw] = line
         return line

@@ -29,7 +29,8 @@ _FIELD_LINE = re.compile(TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+")
 _FIELD_SECTION = re.compile(FIELD_LINES)
 _FIELD = re.compile(rb"(" + TOKEN + rb"++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r\n")
 # What can be refused before the head is complete, so that a client which ends its lines in LF is not left to wait.
-_BROKEN = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# A match for what is sound, because a search for what is not costs six times as much (60 KB: 1.5 ms).
+_SOUND = re.compile(rb"(?:[\t\x20-\x7e\x80-\xff]*+\r\n)*+[\t\x20-\x7e\x80-\xff]*+")
 
 Malformed = Callable[[str], ThrustError]
 """Makes the error for a broken message: BadMessage for a client's, UpstreamError for a worker's."""
@@ -79,10 +80,20 @@ class HeadBuffer:
             self._held = None
             self.rest = bytes(held[end:])
             return bytes(held[:end])
-        if broken := _BROKEN.search(held, max(0, seen - 1)):
+        # The bytes seen before were sound, but for a CR at their end that waited for its LF.
+        at = _end_of_sound(held, seen - held.endswith(b"\r", 0, seen))
+        if at < len(held):
             self._held = None
-            raise self._malformed(f"byte 0x{broken[0][0]:02x} at {broken.start()} does not belong into a head")
+            raise self._malformed(f"byte 0x{held[at]:02x} at {at} does not belong into a head")
         return None
+
+
+def _end_of_sound(held: bytearray, start: int) -> int:
+    """The position of the first byte from `start` on that no head contains, or the length of `held`."""
+    match = _SOUND.match(held, start)
+    assert match is not None  # it matches b"" as well
+    end = match.end()
+    return len(held) if held[end:] == b"\r" else end
 
 
 def explain_fields(head: bytes, malformed: Malformed) -> ThrustError:

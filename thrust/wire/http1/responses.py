@@ -18,7 +18,7 @@ _RARE_FIELDS = _FRAMING_FIELDS - {b"content-length", b"connection"}
 
 
 class ResponseHead:
-    """What a response head says. `lines` holds end-to-end fields only.
+    """What a response head says. `lines` holds end-to-end fields only, and no Content-Length.
 
     `content_length` is None when the head does not tell; then `is_chunked` says whether the body is, or whether it
     lasts until the connection closes. Which statuses and methods have a body at all is `has_body`'s to say.
@@ -77,24 +77,18 @@ def _understand(status: int, minor_version: int, lines: list[FieldLine]) -> Resp
     head.keep_alive = minor_version == 1
     head.upgrade = b""
     fields = dict(lines)
-    if len(fields) == len(lines) and minor_version and _persists_unframed(fields):
+    is_plain = len(fields) == len(lines) and minor_version == 1 and _RARE_FIELDS.isdisjoint(fields)
+    if is_plain and fields.pop(b"connection", b"keep-alive") == b"keep-alive":
         # The common response of a keep-alive worker (benchmark forward-1k): a length, and perhaps a needless option.
-        if b"connection" in fields:
-            del fields[b"connection"]
-            head.lines = list(fields.items())
         if b"content-length" in fields:
-            head.content_length = parse_content_length(fields[b"content-length"], malformed)
+            head.content_length = parse_content_length(fields.pop(b"content-length"), malformed)
+        head.lines = list(fields.items())
     else:
         special = [line for line in lines if line[0] in _FRAMING_FIELDS]
         _apply_framing(head, special, minor_version)
     if status == 204 or status < 200:
         _forget_content(head)
     return head
-
-
-def _persists_unframed(fields: dict[bytes, bytes]) -> bool:
-    """Whether nothing but Content-Length frames the message, and nothing but keep-alive is said of the connection."""
-    return _RARE_FIELDS.isdisjoint(fields) and fields.get(b"connection", b"keep-alive") == b"keep-alive"
 
 
 def _apply_framing(head: ResponseHead, special: list[FieldLine], minor_version: int) -> None:
@@ -119,7 +113,7 @@ def _apply_framing(head: ResponseHead, special: list[FieldLine], minor_version: 
     elif b"keep-alive" in options:
         head.keep_alive = True
     head.upgrade = b", ".join(by_name.get(b"upgrade", ()))
-    dropped = (HOP_BY_HOP | set(options)) - {b"content-length"}
+    dropped = _FRAMING_FIELDS.union(options)
     head.lines = [line for line in head.lines if line[0] not in dropped]
 
 
@@ -129,4 +123,3 @@ def _forget_content(head: ResponseHead) -> None:
         head.keep_alive = False  # whoever announces it may also send it, into the next response
     head.is_chunked = False
     head.content_length = None
-    head.lines = [line for line in head.lines if line[0] != b"content-length"]
