@@ -50,6 +50,7 @@ PORT=8080 MAX_REQUEST_BODY=50MB thrust -- python -m app --verbose"""
 
 def main() -> NoReturn:
     """Ends the process with the worker's exit code, or with one of ours and a sentence on stderr."""
+    _open_standard_files()
     try:
         exit_code = _run()
     except WorkerNotStarted as error:
@@ -62,6 +63,15 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         exit_code = INTERRUPTED
     sys.exit(exit_code)
+
+
+def _open_standard_files() -> None:
+    """Puts /dev/null where stdin, stdout or stderr are closed: else a socket would get their number, and our lines."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `fd`
 
 
 def _run() -> int:

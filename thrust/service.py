@@ -6,6 +6,7 @@ worker, exit with its code. Everything together has THRUST_SHUTDOWN_TIMEOUT; a s
 """
 
 import asyncio
+import math
 import os
 import resource
 import signal
@@ -34,6 +35,11 @@ FLUSH_S = 1.0
 
 MAX_OPEN_FILES = 65536
 """What the soft limit on descriptors is raised to where the hard one allows; each client takes up to two."""
+
+RESERVED_FILES = 32
+"""Descriptors for everything but clients and their connections to the worker."""
+
+WARN_EVERY_S = 10.0
 
 RELAYED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH)
 """They mean something to some app servers (gunicorn: more workers, reopen logs) and nothing to us."""
@@ -83,6 +89,7 @@ class Service:
         self._config = config
         self._log = log
         self._public_port: int = sockets[0].getsockname()[1]
+        inherited_limit = _raise_open_files_limit()
         self._pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
         pages = ErrorPages(config.bad_gateway_page)
         front = Front(
@@ -90,7 +97,11 @@ class Service:
             observers=[AccessLog(log, config.log_exclude)] if config.log_requests else [],
             timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
             error_response=pages.response,
+            max_connections=max(1, (_open_files_limit() - RESERVED_FILES) // 2),
+            on_full=self._warn_of_full_house,
         )
+        self._front = front
+        self._warned_at_s = -math.inf
         self._listener = Listener(loop, sockets, front, lambda: Http1Connection(front, loop))
         self._supervisor = Supervisor(
             command,
@@ -101,7 +112,7 @@ class Service:
             environ=dict(os.environ),
             events=self,
             log=log,
-            nofile_soft_limit=_raise_open_files_limit(),
+            nofile_soft_limit=inherited_limit,
         )
         self._stopping: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
@@ -110,14 +121,14 @@ class Service:
         """The exit code, when the worker has ended, by itself or because we were told to stop."""
         self._take_signals()
         await self._listener.start()
-        self._log.info("Listening", host=self._config.host or "*", port=self._public_port)
+        self._log.info("listening", host=self._config.host or "*", port=self._public_port)
         try:
             code = await self._supervisor.run()
         finally:
             await self._end_connections()
         if self._stopping is not None:
             await self._stopping
-        self._log.info("Stopped", exit_code=code)
+        self._log.info("stopped", exit_code=code)
         return code
 
     async def _end_connections(self) -> None:
@@ -140,10 +151,10 @@ class Service:
     def _stop(self, number: int) -> None:
         """First signal: drain, then end the worker. Second: end the worker. Third: kill it."""
         if self._stopping is None:
-            self._log.info("Stopping", signal=signal.Signals(number).name)
+            self._log.info("stopping", signal=signal.Signals(number).name)
             self._stopping = start_task(self._loop, self._drain_and_stop())
         elif not self._hurry.is_set():
-            self._log.info("Stopping at once", signal=signal.Signals(number).name)
+            self._log.info("stopping at once", signal=signal.Signals(number).name)
             self._hurry.set()
         else:
             self._supervisor.stop_now()
@@ -167,7 +178,7 @@ class Service:
         if self._supervisor.has_lost_terminal:
             self._stop(signal.SIGHUP)
             return
-        self._log.info("Replacing the worker", signal="SIGHUP")
+        self._log.info("replacing the worker", signal="SIGHUP")
         self._supervisor.replace()
 
     # What the supervisor tells (WorkerEvents)
@@ -190,13 +201,25 @@ class Service:
 
     # What nobody expected
 
+    def _warn_of_full_house(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._warned_at_s >= WARN_EVERY_S:
+            self._warned_at_s = now_s
+            limit = self._front.max_connections
+            self._log.warning("too many connections: more are refused; raise ulimit -n", connections=limit)
+
     def _log_unexpected(self, error: BaseException) -> None:
-        self._log.error("Internal error", error=repr(error), traceback="".join(format_exception(error)))
+        self._log.error("internal error", error=repr(error), traceback="".join(format_exception(error)))
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         trace = "".join(format_exception(error)) if error is not None else ""
-        self._log.error("Internal error", error=context.get("message", ""), traceback=trace)
+        self._log.error("internal error", error=context.get("message", ""), traceback=trace)
+
+
+def _open_files_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _raise_open_files_limit() -> int:

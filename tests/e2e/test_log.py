@@ -77,7 +77,7 @@ def test_nothing_is_lost_at_the_end_however_suddenly_it_comes(thrust: Thrust) ->
         client.expect_end()
     assert thrust.wait() == 0
     assert [record["path"] for record in thrust.requests()] == [f"/{number}" for number in range(1000)]
-    assert [event["msg"] for event in thrust.events()][-2:] == ["worker exited with code 0", "Stopped"]
+    assert [event["msg"] for event in thrust.events()][-2:] == ["worker exited with code 0", "stopped"]
 
 
 def test_every_line_that_is_not_the_workers_is_json(thrust: Thrust) -> None:
@@ -132,7 +132,7 @@ def test_requests_are_not_logged_if_nobody_wants_that() -> None:
             assert client.get("/").status == 200
         assert thrust.stop() == 0
         assert thrust.requests() == []
-        assert thrust.events()[-1]["msg"] == "Stopped"
+        assert thrust.events()[-1]["msg"] == "stopped"
 
 
 def test_excluded_paths_are_not_logged() -> None:

@@ -68,7 +68,7 @@ def test_process_1_stops_in_good_order(number: int, loop_name: str) -> None:
             os.kill(outside, number)
             client.expect_end()
         assert thrust.wait() == 0
-        assert [event["msg"] for event in thrust.events()][-2:] == ["worker exited with code 0", "Stopped"]
+        assert [event["msg"] for event in thrust.events()][-2:] == ["worker exited with code 0", "stopped"]
 
 
 def test_process_1_kills_a_worker_that_ignores_sigterm(loop_name: str) -> None:

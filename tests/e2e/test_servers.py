@@ -196,7 +196,7 @@ def test_on_sigterm_thrust_ends_with_the_code_that_the_server_has_without_it(nam
                 client.expect_end()
             code = alone.wait(BOUND_S)
             assert thrust.wait() == (code if code >= 0 else 128 - code)
-            assert thrust.wait_for_event("Stopped")["exit_code"] in (0, 143)
+            assert thrust.wait_for_event("stopped")["exit_code"] in (0, 143)
     finally:
         alone.kill()
         alone.wait(BOUND_S)

@@ -153,9 +153,9 @@ def test_stopping_with_nothing_under_way_is_quiet_and_orderly(thrust: Thrust) ->
             client.expect_end()
     assert thrust.wait() == 143
     assert [event["msg"] for event in thrust.events()[-3:]] == [
-        "Stopping",
+        "stopping",
         "worker was killed by SIGTERM",
-        "Stopped",
+        "stopped",
     ]
 
 
@@ -167,7 +167,7 @@ def test_a_second_signal_does_not_wait_for_what_is_under_way(second: int) -> Non
             client.send_head("GET", "/hang")
             thrust.wait_for_line("hangs")
             thrust.send(signal.SIGTERM)
-            thrust.wait_for_event("Stopping")
+            thrust.wait_for_event("stopping")
             thrust.send(second)
             assert client.receive().status == 502
         assert thrust.wait() == 5
@@ -180,7 +180,7 @@ def test_a_third_signal_kills_a_worker_that_does_not_go() -> None:
         thrust.send(signal.SIGINT)
         thrust.wait_for_line("got SIGTERM")
         thrust.send(signal.SIGINT)
-        thrust.wait_for_event("Stopping at once")
+        thrust.wait_for_event("stopping at once")
         thrust.send(signal.SIGINT)
         assert thrust.wait() == 137
 

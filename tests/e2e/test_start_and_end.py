@@ -18,7 +18,7 @@ NEVER_STARTED = python("-c", "print('the worker was started')")
 def test_the_workers_own_code_is_ours(code: int, loop_name: str) -> None:
     with running_thrust(python("-c", f"raise SystemExit({code})"), loop=loop_name) as thrust:
         assert thrust.wait() == code
-        assert thrust.wait_for_event("Stopped")["exit_code"] == code
+        assert thrust.wait_for_event("stopped")["exit_code"] == code
 
 
 @pytest.mark.slow

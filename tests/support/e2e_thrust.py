@@ -156,7 +156,7 @@ class Thrust:
 
     def connect(self, host: str = "127.0.0.1", *, receive_buffer_bytes: int | None = None) -> Client:
         """A new connection; the port is open as soon as thrust has said so."""
-        self.wait_for_event("Listening")
+        self.wait_for_event("listening")
         return Client(self.port, host, receive_buffer_bytes=receive_buffer_bytes)
 
     def connect_to_worker(self) -> Client:

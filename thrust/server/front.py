@@ -52,6 +52,9 @@ class Front:
     parser: RequestParser = field(default_factory=RequestParser)
     connections: set[Drainable] = field(default_factory=set)
     is_draining: bool = False
+    max_connections: int = 1 << 20
+    """Clients at once; one more is closed at once, so that descriptors are left for those who are served."""
+    on_full: Callable[[], None] = lambda: None
     busy: int = 0
     """Exchanges under way that will end by themselves: event streams and tunnels are not counted."""
     _waiters: "list[asyncio.Future[None]]" = field(default_factory=list)
@@ -65,6 +68,14 @@ class Front:
             self._date_second = second
             self._date = formatdate(second, usegmt=True).encode()
         return self._date
+
+    def admit(self, connection: Drainable) -> bool:
+        """Whether there is room for one more client; it is one of `connections` then."""
+        if len(self.connections) >= self.max_connections:
+            self.on_full()
+            return False
+        self.connections.add(connection)
+        return True
 
     def enter(self) -> None:
         """An exchange begins that will end by itself."""

@@ -96,7 +96,9 @@ class Http1Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer_address = peer[0] if peer else ""
-        self._front.connections.add(self)
+        if not self._front.admit(self):
+            self._transport.abort()
+            return
         self._read_deadline.set(self._front.timeouts.read_s)
         if self._front.is_draining:
             self.drain()

@@ -383,7 +383,7 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The worker reads again (asyncio.Protocol); its time to answer begins when it has the whole request."""
         self._gate.resume()
-        self._stalled_bytes = 0
+        self._stalled_bytes = self._transport.get_write_buffer_size()
         if self._answer is not None:
             self._deadline.set(self._pool.answer_timeout_s)
 

@@ -414,7 +414,7 @@ class Supervisor:
         if self._stop_asked.done():
             self._log.info(f"worker {end}", pid=worker.pid, exit_code=end.code)
         else:
-            say = self._log.error if end.code else self._log.info
+            say = self._log.error if end.code or when else self._log.info
             say(f"worker {end}{when}{_hint(end, when)}", pid=worker.pid, exit_code=end.code)
         await self._clear_group(worker)
 

@@ -120,6 +120,36 @@ def test_a_chunked_body_may_be_cut_anywhere(data: bytes, content: bytes, trailer
             assert read(ChunkedReader(BadMessage), data, cut) == Read(content, True, b"rest", trailers)
 
 
+# One chunk of every kind that comes before another: by digits, leading zeros, extension and kind of content.
+EARLIER = b"1\r\nx\r\nf\r\n0123456789abcde\r\n01\r\ny\r\n10;a=b\r\n0123456789abcdef\r\n5\r\n\r\n1\r\n\r\n"
+EARLIER_CONTENT = b"x0123456789abcdey0123456789abcdef\r\n1\r\n"
+
+
+@both_cuts
+@pytest.mark.parametrize(("data", "content", "trailers"), CHUNKED)
+def test_a_chunk_is_read_the_same_behind_others(
+    data: bytes, content: bytes, trailers: list[FieldLine], cut: Cut
+) -> None:
+    assert read(ChunkedReader(BadMessage), EARLIER * 2 + data + b"rest", cut) == Read(
+        EARLIER_CONTENT * 2 + content, True, b"rest", trailers
+    )
+
+
+@pytest.mark.parametrize("size", range(1, 300))
+def test_a_size_in_any_spelling_is_understood_behind_another_chunk(size: int) -> None:
+    for spelling in (b"%x", b"%X", b"0%x", b"%x;", b"%X;a"):
+        data = b"1\r\nx\r\n" + spelling % size + b"\r\n" + b"y" * size + b"\r\n0\r\n\r\n"
+        assert read(ChunkedReader(BadMessage), data) == Read(b"x" + b"y" * size, True, b"", [])
+
+
+def test_chunks_may_be_cut_anywhere() -> None:
+    data = EARLIER + b"0\r\n\r\nrest"
+    for first in range(1, len(data)):
+        for second in range(first, len(data)):
+            cut = partial(cut_at, positions=[first, second])
+            assert read(ChunkedReader(BadMessage), data, cut) == Read(EARLIER_CONTENT, True, b"rest", [])
+
+
 @both_cuts
 @pytest.mark.parametrize(("data", "content", "trailers"), CHUNKED)
 def test_a_chunked_body_is_not_complete_before_its_last_byte(
@@ -203,6 +233,14 @@ def test_a_broken_chunk_is_refused(data: bytes, reason: str, cut: Cut) -> None:
     assert raised.value.status == 400
 
 
+@both_cuts
+@pytest.mark.parametrize(("data", "reason"), MALFORMED, ids=[repr(data)[2:50] for data, _ in MALFORMED])
+def test_a_broken_chunk_is_refused_behind_good_ones(data: bytes, reason: str, cut: Cut) -> None:
+    with pytest.raises(BadMessage) as raised:
+        read(ChunkedReader(BadMessage), EARLIER + data, cut)
+    assert str(raised.value).startswith(reason)
+
+
 def test_a_broken_chunk_of_the_worker_is_a_502() -> None:
     with pytest.raises(UpstreamError) as raised:
         read(ChunkedReader(malformed), b"x\r\n")
@@ -214,18 +252,22 @@ def test_a_broken_chunk_of_the_worker_is_a_502() -> None:
 
 
 @both_cuts
-def test_a_size_line_of_exactly_the_limit_is_taken(cut: Cut) -> None:
-    line = b"5;" + b"x" * (MAX_CHUNK_LINE_BYTES - 4) + b"\r\n"
+@pytest.mark.parametrize("earlier", [b"", b"1\r\nx\r\n"])
+@pytest.mark.parametrize("size", [b"5", b"000000000000005"])
+def test_a_size_line_of_exactly_the_limit_is_taken(cut: Cut, earlier: bytes, size: bytes) -> None:
+    line = size + b";" + b"x" * (MAX_CHUNK_LINE_BYTES - len(size) - 3) + b"\r\n"
     assert len(line) == MAX_CHUNK_LINE_BYTES
-    assert read(ChunkedReader(BadMessage), line + b"hello\r\n0\r\n\r\n", cut).content == b"hello"
+    assert read(ChunkedReader(BadMessage), earlier + line + b"hello\r\n0\r\n\r\n", cut).content.endswith(b"hello")
 
 
 @both_cuts
 @pytest.mark.parametrize("end", [b"\r\n", b""])
-def test_a_size_line_one_byte_beyond_the_limit_is_refused(cut: Cut, end: bytes) -> None:
-    line = b"5;" + b"x" * (MAX_CHUNK_LINE_BYTES - 3) + end
+@pytest.mark.parametrize("earlier", [b"", b"1\r\nx\r\n"])
+@pytest.mark.parametrize("size", [b"5", b"000000000000005"])
+def test_a_size_line_one_byte_beyond_the_limit_is_refused(cut: Cut, end: bytes, earlier: bytes, size: bytes) -> None:
+    line = size + b";" + b"x" * (MAX_CHUNK_LINE_BYTES - len(size) - 2) + end
     with pytest.raises(BadMessage, match="chunk size line of more than 512 bytes"):
-        read(ChunkedReader(BadMessage), line + b"xx", cut)
+        read(ChunkedReader(BadMessage), earlier + line + b"xx", cut)
 
 
 @both_cuts

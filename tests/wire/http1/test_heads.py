@@ -149,11 +149,11 @@ class Searches:
         self.bytes_in_reach = 0
 
     def counting_pattern(self, pattern: re.Pattern[bytes]) -> SimpleNamespace:
-        def search(held: bytearray, start: int) -> re.Match[bytes] | None:
+        def match(held: bytearray, start: int) -> re.Match[bytes] | None:
             self.bytes_in_reach += len(held) - start
-            return pattern.search(held, start)
+            return pattern.match(held, start)
 
-        return SimpleNamespace(search=search)
+        return SimpleNamespace(match=match)
 
     def counting_bytes(self) -> bytearray:
         counter = self
@@ -168,7 +168,7 @@ class Searches:
 
 def test_a_head_that_comes_byte_by_byte_is_searched_in_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches()
-    monkeypatch.setattr(heads_module, "_BROKEN", searches.counting_pattern(heads_module._BROKEN))
+    monkeypatch.setattr(heads_module, "_SOUND", searches.counting_pattern(heads_module._SOUND))
     heads = buffer()
     monkeypatch.setattr(heads, "_held", searches.counting_bytes())
     head = head_of(MAX_HEAD_BYTES)
@@ -189,6 +189,9 @@ def test_a_head_that_comes_byte_by_byte_is_searched_in_linear_work(monkeypatch: 
         (b"GET / HTTP/1.1\r\n\n", 16),
         (b"GET / HTTP/1.1\rHost: a", 14),
         (b"GET / HTTP/1.1\r\r\n", 14),
+        (b"GET / HTTP/1.1\r\nA: 1\r\r", 20),
+        (b"GET / HTTP/1.1\r\nA: 1\r\n\n", 22),
+        (b"GET / HTTP/1.1\n\r", 14),
         (b"GET /\x00", 5),
         (b"GET / HTTP/1.1\r\nA: \x00", 19),
         (b"GET / HTTP/1.1\r\nA: \x7f", 19),

@@ -28,9 +28,7 @@ _SIZE_LINE_SO_FAR = re.compile(rb"(?:[0-9A-Fa-f]{1,15}+(?:;[\t\x20-\x7e\x80-\xff
 # What stands between two chunks, in one match: a client that sends a byte per chunk may not hold up the event loop
 # (benchmark bodies). Sixteen of the limit's bytes are the digits and the semicolon, two are CRLF; a longer line is not
 # matched here, and left to _SIZE_LINE to judge.
-_BORDER = re.compile(
-    rb"\r\n([0-9A-Fa-f]{1,15}+)(?:;[\t\x20-\x7e\x80-\xff]{0,%d}+)?+\r\n" % (MAX_CHUNK_LINE_BYTES - 18)
-)
+_BORDER = re.compile(rb"\r\n([0-9A-Fa-f]{1,15}+)(?:;[\t\x20-\x7e\x80-\xff]{0,%d}+)?+\r\n" % (MAX_CHUNK_LINE_BYTES - 18))
 # The borders before the smallest chunks, of which most fit into a read; looking one up costs a third of a match.
 _SMALL_BORDERS = {b"\r\n%c\r\n" % digit: int(chr(digit), 16) for digit in b"123456789abcdefABCDEF"}
 _SMALL_BORDER_BYTES = 5
