@@ -215,6 +215,27 @@ def test_a_tunnel_stays_until_everything_is_aborted(talk: Converse) -> None:
     assert [(e.status, e.error) for e in stage.exchanges] == [(101, "thrust is stopping")]
 
 
+def test_draining_waits_until_the_last_answer_has_left() -> None:
+    body = b"x" * 50_000
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.stop_reading()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.settled()
+        stage.listener.stop_accepting()
+        stage.worker().send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + body)
+        assert not await stage.listener.drained(5)
+        drained = stage.loop.create_task(stage.listener.drained(5))
+        await stage.pass_time(1)
+        client.read_on()
+        assert await drained
+        assert client.take().endswith(b"\r\n\r\n" + body)
+        assert client.saw_end and not client.saw_reset
+
+    perform(story)
+
+
 def test_draining_waits_for_exchanges_but_not_for_streams_and_tunnels() -> None:
     async def story(stage: Stage) -> None:
         for number in (1, 2, 3):

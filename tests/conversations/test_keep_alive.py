@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conversations.conftest import Converse
+from tests.support.conversation import Stage, perform
 
 
 def test_one_connection_carries_one_exchange_after_the_other(talk: Converse) -> None:
@@ -464,10 +465,31 @@ def test_target_and_values_pass_byte_for_byte(talk: Converse) -> None:
     """)
 
 
+def test_one_client_more_than_there_is_room_for_is_closed_at_once() -> None:
+    async def story(stage: Stage) -> None:
+        stage.front.max_connections = 2
+        for number in (1, 2, 3):
+            stage.client(number).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.settled()
+        assert len(stage.loop.accepted) == 2
+        assert stage.client(3).saw_end or stage.client(3).saw_reset
+        stage.client(1).reset()
+        await stage.settled()
+        stage.client(4).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.settled()
+        assert len(stage.loop.accepted) == 3
+        for worker in stage.loop.accepted[1:]:
+            worker.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await stage.settled()
+        for number in (2, 4):
+            assert stage.client(number).take().startswith(b"HTTP/1.1 204 ")
+
+    stage = perform(story)
+    assert [e.status for e in stage.exchanges] == [499, 204, 204]
+
+
 def test_ten_thousand_pipelined_requests_are_answered_in_order() -> None:
     """The client is paused while its requests wait; nothing is lost, nothing recurses."""
-    from tests.support.conversation import Stage, perform
-
     count = 10_000
 
     async def story(stage: Stage) -> None:

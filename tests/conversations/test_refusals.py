@@ -170,7 +170,7 @@ def test_a_broken_chunk_ends_request_and_connections(talk: Converse, chunk: byte
         client <<
         client << The request could not be understood. (*)\n\
         client sees the end
-        worker received something
+        worker may have received more
         worker sees the end
     """,
         words={"chunk": chunk},

@@ -1,5 +1,7 @@
 """Upgrade (RFC 9110 §7.8): WebSocket becomes a tunnel, nothing else does."""
 
+import socket
+
 import pytest
 
 from tests.conversations.conftest import Converse
@@ -384,8 +386,6 @@ def test_a_tunnel_whose_reader_stalls_after_the_end_is_ended() -> None:
 
 
 def test_a_tunnel_is_watched_by_tcp() -> None:
-    import socket
-
     async def story(stage: Stage) -> None:
         await opened(stage)
         for side in (stage.client(), stage.worker()):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.conversations.conftest import Converse
 from tests.support.conversation import WORKER_PORT, Stage, perform
+from thrust.handlers.hold import MAX_HELD
+from thrust.upstream import connection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -144,6 +146,30 @@ def test_the_repeated_request_is_answered(talk: Converse) -> None:
     """
     )
     assert [(e.status, e.error) for e in stage.exchanges] == [(204, ""), (204, "")]
+
+
+def test_a_request_that_the_worker_had_for_a_while_is_not_repeated(
+    talk: Converse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection was not stale: it broke under the request, which may be to blame."""
+    monkeypatch.setattr(connection, "STALE_WITHIN_S", 0.0)
+    stage = talk(
+        exchange()
+        + r"""
+        client >> GET / HTTP/1.1
+        client >> Host: example.org
+        client >>
+        worker << GET / HTTP/1.1
+        worker << ...
+        worker <<
+        worker closes
+        client << HTTP/1.1 502 Bad Gateway
+        client << ...
+        client <<
+        client << The application failed to answer.\n\
+    """
+    )
+    assert stage.exchanges[1].error == "the worker closed the connection before answering"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
@@ -539,8 +565,6 @@ def test_the_old_worker_is_drained_when_its_last_exchange_is_over() -> None:
 
 
 def test_more_requests_are_held_than_one_would_think_and_no_more() -> None:
-    from thrust.handlers.hold import MAX_HELD
-
     async def story(stage: Stage) -> None:
         stage.pool.close()
         for number in range(1, MAX_HELD + 2):

@@ -184,6 +184,21 @@ def test_a_body_until_close_that_is_reset_breaks_off(talk: Converse) -> None:
     )
 
 
+def test_a_worker_that_never_comes_to_its_answer_is_a_502(talk_whole: Converse) -> None:
+    early_hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    stage = talk_whole(
+        REQUEST
+        + r"""
+        worker >> $hundred\
+        client << $hundred\
+        worker >> $one\
+        """
+        + BAD_GATEWAY,
+        words={"method": b"GET", "hundred": early_hints * 100, "one": early_hints},
+    )
+    assert stage.exchanges[0].error.endswith("more than 100 interim responses")
+
+
 BAD_CHUNKS = {
     "no number": b"xyz\r\n",
     "a sign": b"-3\r\nabc\r\n",
@@ -214,7 +229,7 @@ def test_a_bad_chunk_breaks_the_answer_off(talk: Converse, chunk: bytes) -> None
         & worker >> 0
         worker >>
         worker sees the end
-        client received something
+        client may have received more
         client sees a reset
     """,
         words={"method": b"GET", "chunk": chunk},

@@ -122,7 +122,7 @@ def test_ctrl_c_once_stops_in_good_order_what_was_shown_as_text(loop_name: str) 
             busy.send_head("GET", "/observe?name=x")
             other.get("/wait?here%20x")
             thrust.type("\x03")
-            thrust.expect("Stopping  signal=SIGINT")
+            thrust.expect("stopping  signal=SIGINT")
             other.expect_end()
             assert thrust.process.poll() is None
         assert thrust.wait() == 143

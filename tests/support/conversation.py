@@ -144,10 +144,26 @@ def perform(story: Story, *, read_bytes: int = READ_BYTES, **settings: Any) -> S
         await stage.strike()
         return stage
 
+    _told.append(loop.errors)
     stage = run_jumping(performance, lambda: loop)
-    gc.collect(0)  # an exception that nobody retrieved is told when its future dies
-    assert not loop.errors, f"told to the loop's exception handler: {loop.errors}"
+    assert_nothing_was_told(generation=0)
     return stage
+
+
+def assert_nothing_was_told(*, generation: int = 2) -> None:
+    """Raises AssertionError if a loop's exception handler was called.
+
+    For an exception that nobody retrieved this happens when its future is collected, in most cases at once. `conftest`
+    collects everything at the end of each module; that takes too long to be done for each test.
+    """
+    gc.collect(generation)
+    told = [context for errors in _told for context in errors]
+    if told or generation == 2:
+        _told.clear()
+    assert not told, f"told to the loop's exception handler: {told}"
+
+
+_told: list[list[dict[str, Any]]] = []
 
 
 def converse(
@@ -338,6 +354,9 @@ class _Script:
         assert not peer.received, f"unexpected: {bytes(peer.received)!r}"
         assert peer in self._seen_ends or not (peer.saw_end or peer.saw_reset), f"{match[0]}? {peer}"
 
+    def expect_something(self, match: re.Match[str]) -> None:
+        assert self.peer_of(match).take(), "nothing was received"
+
     @property
     def stage(self) -> Stage:
         return self._stage
@@ -371,7 +390,8 @@ EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     _WHO + r"stops reading": lambda script, match: script.peer_of(match).stop_reading(),
     _WHO + r"reads on": lambda script, match: script.peer_of(match).read_on(),
     _WHO + r"reads (?P<count>\d+) bytes": lambda script, match: script.peer_of(match).read(int(match["count"])),
-    _WHO + r"received something": lambda script, match: script.peer_of(match).take(),
+    _WHO + r"received something": _Script.expect_something,
+    _WHO + r"may have received more": lambda script, match: script.peer_of(match).take(),
     _WHO + r"sees the end": _Script.expect_end,
     _WHO + r"sees a reset": _Script.expect_reset,
     _WHO + r"sees nothing": _Script.expect_nothing,
