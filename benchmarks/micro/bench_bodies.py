@@ -1,4 +1,4 @@
-"""What reading chunks costs (`thrust.wire.http1.bodies`), above all the smallest, with which a sender stops the loop."""
+"""What chunks cost to read (`thrust.wire.http1.bodies`), above all the smallest, with which one could stop the loop."""
 
 from functools import partial
 
