@@ -1,4 +1,4 @@
-"""What chunks cost to read (`thrust.wire.http1.bodies`), above all the smallest, with which one could stop the loop."""
+"""What reading chunks costs (`thrust.wire.http1.bodies`), above all the smallest, which keep the loop longest."""
 
 from functools import partial
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.support.e2e_client import BOUND_S, Client
+from tests.support.e2e_client import Client
 from tests.support.e2e_thrust import Thrust
 
 pytestmark = pytest.mark.slow
@@ -74,10 +74,12 @@ def test_the_app_is_told_of_a_client_that_drops_its_websocket(app: Thrust, clien
 def test_the_app_is_told_that_curl_was_killed(app: Thrust, phase: str) -> None:
     name = f"curl{phase[1:]}"
     url = f"http://127.0.0.1:{app.port}/observe?name={name}{phase}"
-    curl = subprocess.Popen(["curl", "--silent", "--no-buffer", url], stdout=subprocess.DEVNULL)
-    try:
-        arrived(app, name)
-    finally:
-        curl.kill()
-        curl.wait(BOUND_S)
+    with subprocess.Popen(["curl", "--silent", "--no-buffer", url], stdout=subprocess.PIPE) as curl:
+        assert curl.stdout is not None
+        try:
+            arrived(app, name)
+            if phase:
+                assert curl.stdout.read(5) == b"begun"
+        finally:
+            curl.kill()
     observed(app, name)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-BOUND_S = 60.0
+BOUND_S = 30.0
 """Longer than anything here takes on a busy machine; reaching it is a failure."""
 
 RECEIVE_BYTES = 262144

@@ -7,7 +7,7 @@ import pytest
 from tests.support.wire_streams import Cut, Message, bytewise, read_requests, whole
 from thrust.errors import BadMessage
 from thrust.wire.http1.heads import MAX_FIELDS, MAX_TARGET_BYTES
-from thrust.wire.http1.requests import MAX_AUTHORITY_BYTES, RequestParser
+from thrust.wire.http1.requests import MAX_AUTHORITY_BYTES, MAX_LIST_MEMBERS, RequestParser
 
 both_cuts = pytest.mark.parametrize("cut", [whole, bytewise])
 
@@ -493,3 +493,34 @@ def test_one_field_beyond_the_limit_is_431(cut: Cut, line: bytes) -> None:
     error = refusal(head_with(*[line] * MAX_FIELDS), cut)
     assert error.status == 431
     assert str(error) == "101 field lines, at most 100 are accepted"
+
+
+@both_cuts
+@pytest.mark.parametrize("name", [b"Connection", b"TE"])
+def test_exactly_the_limit_of_list_members_is_taken(cut: Cut, name: bytes) -> None:
+    line = name + b": " + b",".join([b"a"] * MAX_LIST_MEMBERS)
+    assert the_message(head_with(line), cut).head["lines"] == [(b"host", b"a.example")]
+
+
+@both_cuts
+@pytest.mark.parametrize("name", [b"Connection", b"TE"])
+@pytest.mark.parametrize("values", [[b"a"] * 101, [b""] * 101], ids=["members", "empty members"])
+@pytest.mark.parametrize("line_count", [1, 2])
+def test_one_list_member_beyond_the_limit_is_431(cut: Cut, name: bytes, values: list[bytes], line_count: int) -> None:
+    assert len(values) == MAX_LIST_MEMBERS + 1
+    lines = [name + b": " + b",".join(values[start::line_count]) for start in range(line_count)]
+    error = refusal(head_with(*lines), cut)
+    assert error.status == 431
+    assert str(error) == "a list of 101 members, at most 100 are accepted"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Expect: " + b"," * 100],
+        [b"Transfer-Encoding: chunked" + b",a" * 100],
+        [b"Connection: upgrade", b"Upgrade: websocket" + b",a" * 100],
+    ],
+)
+def test_every_list_that_is_read_has_the_limit(lines: list[bytes]) -> None:
+    assert refusal(head_with(*lines), whole).status == 431

@@ -31,8 +31,8 @@ MAX_AUTHORITY_BYTES = 259
 """A host name has at most 253 bytes as text (RFC 1035 §2.3.4), and a port six more with its colon."""
 
 MAX_LIST_MEMBERS = 100
-"""Members of one of the lists that are read here, empty ones included: some thousand `,` in a Connection field would
-take milliseconds to read, and RFC 9110 §5.6.1.2 asks for no more than a reasonable number."""
+"""Members of each list that is read here, empty ones included: 60 KB of them in a Connection field take milliseconds,
+and RFC 9110 §5.6.1.2 asks to bear a reasonable number only."""
 
 # RFC 9112 §2.2 lets one empty line precede a request line, for old clients that send CRLF after a body.
 _REQUEST_HEAD = re.compile(
