@@ -180,6 +180,38 @@ def test_a_body_that_stalls_is_refused(talk: Converse) -> None:
     assert [e.status for e in stage.exchanges] == [408]
 
 
+def test_a_body_that_never_begins_is_refused(talk: Converse) -> None:
+    talk(
+        UPLOAD
+        + r"""
+        29 s pass
+        client sees nothing
+        2 s pass
+        client << HTTP/1.1 408 *
+        client << ...
+        client <<
+        client << The *\n\
+        client sees the end
+        worker sees the end
+    """
+    )
+
+
+def test_the_client_has_no_deadline_when_its_body_is_complete(talk: Converse) -> None:
+    talk(
+        UPLOAD
+        + r"""
+        client >> abc\
+        -- 
+        client >> def\
+        worker << abcdef\
+        200 s pass
+        client sees nothing
+        """
+        + ANSWERED
+    )
+
+
 def test_an_upload_that_keeps_moving_is_never_cut(talk: Converse) -> None:
     talk(
         UPLOAD
@@ -263,6 +295,29 @@ def test_a_worker_that_takes_a_body_slowly_is_not_silent(size: int) -> None:
         worker.send(b"HTTP/1.1 204 No Content\r\n\r\n")
         await stage.settled()
         assert client.take().startswith(b"HTTP/1.1 204 ")
+
+    perform(story, worker_timeout_s=5.0)
+
+
+def test_the_patience_with_one_request_is_not_that_with_the_next() -> None:
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 50_000)
+        await stage.settled()
+        worker = stage.worker()
+        worker.stop_reading()
+        client.send(b"x" * 150_000)
+        await stage.pass_time(1)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(25):
+            worker.read(10_000)
+            await stage.pass_time(0.1)
+        worker.read_on()
+        worker.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await stage.settled()
+        assert worker.take().endswith(b"\r\n\r\n") and len(stage.loop.accepted) == 1
+        await stage.pass_time(5.1)
+        assert client.take().count(b"HTTP/1.1 504 ") == 1
 
     perform(story, worker_timeout_s=5.0)
 

@@ -113,7 +113,8 @@ def test_a_worker_that_dies_while_booting_ends_the_run_with_its_code() -> None:
 def test_a_worker_that_daemonizes_is_told_to_stay_in_the_foreground() -> None:
     stage = Stage(Script(opens_s=None, exits_s=1.0, end=Exit(0)))
     assert stage.play() == 0
-    assert stage.log.messages("error")[-1].endswith("before it opened port 3001: a worker has to stay in the foreground")
+    message = stage.log.messages("error")[-1]
+    assert message.endswith("before it opened port 3001: a worker has to stay in the foreground")
 
 
 def test_a_worker_killed_by_someone_else_makes_one_think_of_memory() -> None:

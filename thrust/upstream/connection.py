@@ -101,7 +101,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges += 1
         self._request = request
         self._response_begun = False
-        self._interim_count = 0
+        self._interim_count = self._stalled_bytes = 0
         self._answer = answer = self._loop.create_future()
         self._deadline.set(self._pool.answer_timeout_s)
         head, body = request_head(request), request.body
