@@ -202,7 +202,7 @@ def test_the_client_has_no_deadline_when_its_body_is_complete(talk: Converse) ->
         UPLOAD
         + r"""
         client >> abc\
-        -- 
+        --
         client >> def\
         worker << abcdef\
         200 s pass

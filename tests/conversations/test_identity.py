@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 
 from tests.conversations.conftest import Converse
+from tests.support.conversation import Stage, perform
 
 LIES = r"""
         client >> GET / HTTP/1.1
@@ -129,3 +130,21 @@ def test_the_health_path_can_be_another_or_none(talk: Converse) -> None:
             + ANSWER,
             health_path=health_path,
         )
+
+
+def test_a_client_may_have_an_ipv6_address() -> None:
+    async def story(stage: Stage) -> None:
+        stage.client(address="2001:db8::7").send(b"GET / HTTP/1.1\r\nHost: [2001:db8::1]:3000\r\n\r\n")
+        await stage.settled()
+        head = stage.worker().take()
+        for line in (
+            b"host: [2001:db8::1]:3000",
+            b"x-forwarded-for: 2001:db8::7",
+            b"x-forwarded-host: [2001:db8::1]:3000",
+            b"x-forwarded-port: 3000",
+            b"x-real-ip: 2001:db8::7",
+        ):
+            assert b"\r\n" + line + b"\r\n" in head
+
+    stage = perform(story)
+    assert stage.exchanges[0].remote_address == "2001:db8::7"

@@ -178,6 +178,52 @@ def test_what_follows_a_body_is_the_next_request(talk: Converse) -> None:
     """)
 
 
+@pytest.mark.parametrize(
+    "framing, start, end",
+    [
+        (b"Content-Length: 6", b"abc", b"def"),
+        (b"Transfer-Encoding: chunked", b"3\r\nabc\r\n", b"3\r\ndef\r\n0\r\n\r\n"),
+    ],
+)
+def test_what_comes_with_the_end_of_a_body_is_the_next_request(
+    talk: Converse, framing: bytes, start: bytes, end: bytes
+) -> None:
+    is_chunked = framing.startswith(b"T")
+    talk(
+        r"""
+        client >> POST /one HTTP/1.1
+        client >> Host: example.org
+        client >> $framing
+        client >>
+        client >> $start\
+        worker << POST /one HTTP/1.1
+        worker << ...
+        worker <<
+        client >> $end\
+        client >> GET /two HTTP/1.1
+        client >> Host: example.org
+        client >>
+        """
+        + ("worker <~ abcdef\nworker << 0\nworker <<\n" if is_chunked else "worker << abcdef\\\n")
+        + r"""
+        worker >> HTTP/1.1 204 No Content
+        worker >>
+        client << HTTP/1.1 204 No Content
+        client << date: *
+        client <<
+        worker << GET /two HTTP/1.1
+        worker << ...
+        worker <<
+        worker >> HTTP/1.1 204 No Content
+        worker >>
+        client << HTTP/1.1 204 No Content
+        client << date: *
+        client <<
+    """,
+        words={"framing": framing, "start": start, "end": end},
+    )
+
+
 def test_nothing_is_read_of_a_connection_that_the_client_wants_closed(talk: Converse) -> None:
     talk(r"""
         client >> GET /last HTTP/1.1

@@ -110,10 +110,10 @@ def test_a_crashed_worker_is_started_again_while_requests_wait(loop_name: str) -
         with thrust.connect() as client:
             first = client.get("/").body
             assert client.exchange("POST", "/exit?3", body=b"").status == 502
+            thrust.wait_for_event("worker is started again")
             second = client.get("/")
             assert second.status == 200
             assert second.body != first
-        thrust.wait_for_event("worker is started again")
         assert thrust.stop() == 0
 
 
