@@ -415,8 +415,9 @@ def test_a_worker_of_http_1_0_may_stay(talk: Converse) -> None:
     )
 
 
+@pytest.mark.slow
 def test_large_bodies_arrive_as_they_were_sent(talk_whole: Converse) -> None:
-    body = bytes(range(256)) * 4096
+    body = bytes(range(256)) * 2048
     for framing in (b"Content-Length: %d" % len(body), b"Connection: close"):
         is_fixed = framing.startswith(b"Content")
         talk_whole(

@@ -170,6 +170,30 @@ def test_an_event_stream_goes_on_until_it_is_ended(talk: Converse) -> None:
     assert [(e.status, e.error) for e in stage.exchanges] == [(200, "thrust is stopping")]
 
 
+def test_an_exchange_after_an_event_stream_is_none(talk: Converse) -> None:
+    talk(
+        STREAM
+        + r"""
+        worker >> 0
+        worker >>
+        client << 0
+        client <<
+        """
+        + GET
+        + r"""
+        thrust stops accepting
+        thrust ends streams
+        worker >> HTTP/1.1 204 No Content
+        worker >>
+        client << HTTP/1.1 204 No Content
+        client << date: *
+        client << connection: close
+        client <<
+        client sees the end
+    """
+    )
+
+
 def test_an_exchange_that_is_aborted_at_the_end_is_not_blamed_on_the_client(talk: Converse) -> None:
     stage = talk(
         GET

@@ -534,6 +534,7 @@ def test_one_client_more_than_there_is_room_for_is_closed_at_once() -> None:
     assert [e.status for e in stage.exchanges] == [499, 204, 204]
 
 
+@pytest.mark.slow
 def test_ten_thousand_pipelined_requests_are_answered_in_order() -> None:
     """The client is paused while its requests wait; nothing is lost, nothing recurses."""
     count = 10_000

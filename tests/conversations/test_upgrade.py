@@ -318,6 +318,25 @@ async def opened(stage: Stage) -> None:
     assert client.take().startswith(b"HTTP/1.1 101 ")
 
 
+def test_a_client_that_sent_much_ahead_is_read_again() -> None:
+    ahead = b"x" * 200_000
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.send(HANDSHAKE + ahead)
+        await stage.settled()
+        client.send(b"more")
+        await stage.settled()
+        assert len(client.transport.incoming) == len(b"more")
+        worker = stage.worker()
+        worker.take()
+        worker.send(SWITCHING)
+        await stage.settled()
+        assert worker.take() == ahead + b"more"
+
+    perform(story)
+
+
 @pytest.mark.parametrize("is_client_slow", [True, False])
 def test_a_side_that_reads_slowly_holds_the_other_back(is_client_slow: bool) -> None:
     piece, pieces = b"x" * 65_536, 100

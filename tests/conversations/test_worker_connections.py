@@ -564,6 +564,7 @@ def test_the_old_worker_is_drained_when_its_last_exchange_is_over() -> None:
     perform(story)
 
 
+@pytest.mark.slow
 def test_more_requests_are_held_than_one_would_think_and_no_more() -> None:
     async def story(stage: Stage) -> None:
         stage.pool.close()

@@ -106,6 +106,7 @@ def test_a_handler_that_answers_at_once_needs_no_task_to_be_kept() -> None:
         await stage.loop.settled()
         assert stage.client.take().count(b"HTTP/1.1 204 No Content\r\n") == 3
         assert stage.connection._task is None
+        assert stage.front.busy == 0
         assert repr(stage.connection) == "<Http1Connection 192.0.2.1 idle>"
 
     on_stage(answering(Response(204, Headers())), story)

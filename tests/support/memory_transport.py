@@ -262,6 +262,13 @@ class MemorySocket:
     def resets_on_close(self) -> bool:
         return self.options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == struct.pack("ii", 1, 0)
 
+    def dup(self) -> "MemorySocket":
+        return MemorySocket(self._transport)
+
+    def recv(self, size: int, flags: int) -> bytes:
+        """Nothing: what a reset leaves behind in the kernel is for tests with real sockets."""
+        raise BlockingIOError
+
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         self._check_open()
         self.options[level, option] = value

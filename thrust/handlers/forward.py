@@ -5,7 +5,7 @@ is safe (RFC 9110 §9.2.1) and its body has not been read away. Any other is not
 it; for those the kernel is asked beforehand whether the connection still lives.
 """
 
-from thrust.errors import StaleConnection
+from thrust.errors import StaleConnection, UpstreamError
 from thrust.http.message import Request, Response
 from thrust.upstream.pool import Pool
 
@@ -25,17 +25,21 @@ class Forward:
         answer = connection.begin(request)
         try:
             return await answer
-        except StaleConnection:
+        except StaleConnection as error:
             if not is_repeatable:
                 raise
+            stale = error
         except BaseException:
             # Also when we are cancelled because the client left: the worker notices by its connection.
             connection.give_up(answer)
             raise
-        return await self._try_again(request)
+        return await self._try_again(request, stale)
 
-    async def _try_again(self, request: Request) -> Response:
-        connection = await self._pool.dial()
+    async def _try_again(self, request: Request, stale: StaleConnection) -> Response:
+        try:
+            connection = await self._pool.dial()
+        except UpstreamError as error:
+            raise stale from error  # it was not the connection that the worker had left: it has left altogether
         answer = connection.begin(request)
         try:
             return await answer

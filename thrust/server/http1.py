@@ -407,7 +407,8 @@ class Http1Connection(asyncio.Protocol):
 
         A closed socket and a half-closed one look alike until something is sent. `100 Continue` is something that any
         HTTP/1.1 client has to be able to read before its answer (RFC 9110 §15.2.1); a closed one replies with a reset.
-        Once the answer has begun its next bytes do the same; an event stream that has none counts as left.
+        Once the answer has begun its next bytes do the same. If there are none for a second the client counts as gone:
+        an app that streams has to hear of those who left, and who half-closes waits for a short answer.
         """
         if self._exchange is not exchange or exchange.status == 101 or self._transport.is_closing():
             return
@@ -418,9 +419,9 @@ class Http1Connection(asyncio.Protocol):
             return
         if step < len(GONE_CHECKS_S):
             self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, exchange, step + 1, exchange.body_bytes)
-        elif self._is_event_stream and exchange.body_bytes == sent_bytes and self._gate.is_open:
+        elif exchange.status and exchange.body_bytes == sent_bytes and self._gate.is_open:
             self._abort_response()
-        elif self._is_event_stream:
+        elif exchange.status:
             self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, exchange, step, exchange.body_bytes)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -8,6 +8,7 @@ A connection is reused only if both messages ended exactly where their framing s
 
 import asyncio
 import select
+import socket
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -30,6 +31,8 @@ waits a second. Workers that do not know the field at all would leave careful cl
 
 MAX_INTERIM_RESPONSES = 100
 """Per request (RFC 9110 §15.2). A worker has use for a few; Go's client gives up after 5."""
+
+LAST_WORDS_BYTES = 1 << 18
 
 STALE_WITHIN_S = 1.0
 """A reused connection that the worker had already closed tells so at once. One that breaks later broke under the
@@ -57,6 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_sent",
         "_response_begun",
         "_silence_limit_s",
+        "_spare",
         "_stalled_bytes",
         "_transport",
         "exchanges",
@@ -79,6 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = False
         self._response_begun = False
         self._silence_limit_s = 0.0
+        self._spare: socket.socket | None = None
+        """While a body is sent: the same socket once more, for `_last_words`."""
         self._stalled_bytes = 0
         self._keep_alive = False
         self._pump: asyncio.Task[None] | None = None
@@ -110,6 +116,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(head + body)
             return answer
         self._request_sent = False
+        self._spare = self._transport.get_extra_info("socket").dup()
         self._transport.write(head)
         if request.expects_continue:
             self._continue_timer = self._loop.call_later(CONTINUE_AFTER_S, self._send_continue)
@@ -280,8 +287,22 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Closed by the worker or by us (asyncio.Protocol)."""
+        if not self.is_closed and error is not None and (words := self._last_words()):
+            self.data_received(words)
         if not self.is_closed:
             self.fail(self._loss(error))
+
+    def _last_words(self) -> bytes:
+        """What the worker said before it closed in the middle of our request (413, 401, a redirect to the login).
+
+        Its reset ends the transport while the answer still waits in the kernel, which gives it out before the error.
+        """
+        if self._spare is None:
+            return b""
+        try:
+            return self._spare.recv(LAST_WORDS_BYTES, socket.MSG_DONTWAIT)
+        except OSError:
+            return b""
 
     def _loss(self, error: Exception | None) -> UpstreamError:
         """What the end of the connection means for the exchange under way."""
@@ -354,6 +375,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._stop_continue_timer()
         request = self._request
         self._answer = self._request = self._reader = self._body = None
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
         if self._pump is not None:
             pump, self._pump = self._pump, None
             if not pump.done():
