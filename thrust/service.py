@@ -36,6 +36,10 @@ FLUSH_S = 1.0
 MAX_OPEN_FILES = 65536
 """What the soft limit on descriptors is raised to where the hard one allows; each client takes up to two."""
 
+SETTLE_S = 0.05
+"""Between a signal to stop and the closing of the listening sockets: clients that wait in the backlog are accepted, and
+what they have sent is read, instead of being reset."""
+
 RESERVED_FILES = 32
 """Descriptors for everything but clients and their connections to the worker."""
 
@@ -161,6 +165,7 @@ class Service:
 
     async def _drain_and_stop(self) -> None:
         ends_at_s = self._loop.time() + self._config.shutdown_timeout_s
+        await asyncio.sleep(SETTLE_S)
         self._listener.stop_accepting()
         if not self._pool.is_open:
             self._pool.give_up("thrust is stopping")

@@ -19,7 +19,7 @@ from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import Body, BodyStream, Request, Response, Tunnel
 from thrust.server.front import Front
-from thrust.server.sockets import reset, unsent_bytes, was_reset
+from thrust.server.sockets import end_writing, reset, unsent_bytes, was_reset
 from thrust.server.tunnel import splice
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader
 from thrust.wire.http1.heads import HeadBuffer
@@ -454,7 +454,7 @@ class Http1Connection(asyncio.Protocol):
         if self._saw_eof or not self._transport.can_write_eof():
             self._close()
             return
-        self._transport.write_eof()
+        end_writing(self._transport)
         self.resume_reading()
         self._read_deadline.set(LINGER_S)
 

@@ -23,6 +23,14 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
+def end_writing(transport: asyncio.Transport) -> None:
+    """Ends our side of a connection, which may have been reset a moment ago."""
+    try:
+        transport.write_eof()
+    except OSError:
+        transport.abort()
+
+
 def keep_alive(transport: asyncio.Transport) -> None:
     """Lets TCP find out about a peer that vanished, which a silent tunnel would never notice."""
     connection = transport.get_extra_info("socket")

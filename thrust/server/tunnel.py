@@ -8,7 +8,7 @@ peers are left to TCP keep-alive.
 import asyncio
 
 from thrust.http.message import Tunnel
-from thrust.server.sockets import keep_alive, reset
+from thrust.server.sockets import end_writing, keep_alive, reset
 
 
 class TunnelEnd(asyncio.Protocol):
@@ -46,7 +46,7 @@ class TunnelEnd(asyncio.Protocol):
             self._transport.close()
             self.other._transport.close()
         elif self.other._transport.can_write_eof() and not self.other._transport.is_closing():
-            self.other._transport.write_eof()
+            end_writing(self.other._transport)
 
     def pause_writing(self) -> None:
         """This side reads slowly: the other one has to wait (asyncio.Protocol)."""
