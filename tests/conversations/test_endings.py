@@ -447,3 +447,27 @@ def test_nothing_leaks_when_answer_and_departure_meet(turns: int, answer: bytes,
         assert len(stage.exchanges) == 1
 
     perform(story)
+
+
+def test_a_half_closed_client_of_a_stream_is_served_while_something_comes() -> None:
+    """As long as it does not answer that with a reset it is there; in the silence afterwards nobody can tell."""
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.settled()
+        worker = stage.worker()
+        worker.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await stage.settled()
+        client.take()
+        client.end()
+        for _ in range(20):
+            await stage.pass_time(0.9)
+            worker.send(b"data: x\n\n")
+            await stage.settled()
+            assert client.take() == b"9\r\ndata: x\n\n\r\n"
+        await stage.pass_time(3)
+        assert client.saw_reset
+        assert worker.saw_end or worker.saw_reset
+
+    perform(story)
