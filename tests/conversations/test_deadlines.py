@@ -427,9 +427,9 @@ def test_a_client_that_stops_reading_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("unread_bytes", [1, 10_000, 70_000, 200_000])
-@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
-def test_a_client_that_never_takes_the_end_is_cut_off(unread_bytes: int, connection: bytes) -> None:
-    """After the answer was written, and whether or not the connection was to persist."""
+@pytest.mark.parametrize("connection, within_s", [(b"close", 65), (b"keep-alive", 155)])
+def test_a_client_that_never_takes_the_end_is_cut_off(unread_bytes: int, connection: bytes, within_s: int) -> None:
+    """After the answer was written, and whether or not the connection was to persist; then it may idle before."""
     size = 300_000
 
     async def story(stage: Stage) -> None:
@@ -440,9 +440,73 @@ def test_a_client_that_never_takes_the_end_is_cut_off(unread_bytes: int, connect
         stage.worker().send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
         await stage.settled()
         client.read(size - unread_bytes)
-        await stage.pass_time(200)
+        await stage.pass_time(within_s)
         assert client.saw_reset
         assert client.transport.lost_calls == 1
+
+    perform(story)
+
+
+def test_a_client_that_stalled_once_is_forgiven() -> None:
+    """No deadline is left behind by backpressure, in either direction."""
+    body = b"x" * 500_000
+
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n")
+        await stage.settled()
+        worker = stage.worker()
+        worker.stop_reading()
+        client.send(body)
+        await stage.pass_time(20)
+        worker.read_on()
+        client.stop_reading()
+        worker.send(b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + body)
+        await stage.pass_time(20)
+        client.read_on()
+        await stage.pass_time(100)
+        assert client.take().endswith(b"\r\n\r\n" + body)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.pass_time(100)
+        stage.worker(2).send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await stage.settled()
+        assert client.take().startswith(b"HTTP/1.1 204 ")
+
+    perform(story)
+
+
+def test_a_connection_whose_answer_was_taken_late_is_closed_when_it_idles() -> None:
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.stop_reading()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await stage.settled()
+        stage.worker().send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
+        await stage.pass_time(20)
+        client.read_on()
+        await stage.pass_time(119)
+        assert not client.saw_end
+        await stage.pass_time(2)
+        assert client.saw_end and not client.saw_reset
+
+    perform(story)
+
+
+def test_a_body_that_stalls_after_it_was_held_back_is_refused() -> None:
+    async def story(stage: Stage) -> None:
+        client = stage.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n")
+        await stage.settled()
+        worker = stage.worker()
+        worker.stop_reading()
+        client.send(b"x" * 400_000)
+        await stage.pass_time(100)
+        assert not client.transport.is_reading()
+        worker.read_on()
+        await stage.pass_time(29)
+        assert client.take() == b""
+        await stage.pass_time(2)
+        assert client.take().startswith(b"HTTP/1.1 408 ")
 
     perform(story)
 
