@@ -30,35 +30,50 @@ def test_a_date_is_made_once_a_second() -> None:
     assert front.date(1_800_000_000.0) == first
 
 
-def test_it_is_quiet_when_the_last_exchange_is_over() -> None:
+class Guest:
+    """A connection that is busy as long as it is told to be."""
+
+    def __init__(self) -> None:
+        self.is_busy = True
+
+    def drain(self) -> None:
+        raise AssertionError("nobody asked for it")
+
+    end_stream = abort = drain
+
+
+def test_it_is_quiet_when_the_last_connection_is_busy_no_longer() -> None:
     async def story() -> None:
         front = make_front()
         await front.quiet()
-        front.enter()
-        front.enter()
+        guests = [Guest(), Guest()]
+        assert all(front.admit(guest) for guest in guests)
         waiting = [asyncio.get_running_loop().create_task(front.quiet()) for _ in range(2)]
         await asyncio.sleep(0)
-        front.leave()
+        guests[0].is_busy = False
+        front.notify()
         await asyncio.sleep(0)
-        assert not any(task.done() for task in waiting)
-        front.leave()
+        await asyncio.sleep(0)
+        assert front.busy == 1 and not any(task.done() for task in waiting)
+        front.dismiss(guests[1])
         await asyncio.wait_for(asyncio.gather(*waiting), 20)
 
     asyncio.run(story())
 
 
-def test_an_exchange_that_begins_meanwhile_is_waited_for_too() -> None:
+def test_a_connection_that_becomes_busy_meanwhile_is_waited_for_too() -> None:
     async def story() -> None:
         front = make_front()
-        front.enter()
+        early, late = Guest(), Guest()
+        front.admit(early)
         waiting = asyncio.get_running_loop().create_task(front.quiet())
         await asyncio.sleep(0)
-        front.leave()
-        front.enter()
+        front.dismiss(early)
+        front.admit(late)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not waiting.done()
-        front.leave()
+        front.dismiss(late)
         await asyncio.wait_for(waiting, 20)
 
     asyncio.run(story())

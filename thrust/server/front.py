@@ -16,6 +16,11 @@ from thrust.wire.http1.requests import RequestParser
 class Drainable(Protocol):
     """A client connection, as the listener sees it."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that will end by itself: event streams and tunnels will not."""
+        ...
+
     def drain(self) -> None:
         """Ends the connection as soon as the exchange under way, if any, is over."""
         ...
@@ -55,8 +60,6 @@ class Front:
     max_connections: int = 1 << 20
     """Clients at once; one more is closed at once, so that descriptors are left for those who are served."""
     on_full: Callable[[], None] = lambda: None
-    busy: int = 0
-    """Exchanges under way that will end by themselves: event streams and tunnels are not counted."""
     _waiters: "list[asyncio.Future[None]]" = field(default_factory=list)
     _date: bytes = b""
     _date_second: int = 0
@@ -77,21 +80,25 @@ class Front:
         self.connections.add(connection)
         return True
 
-    def enter(self) -> None:
-        """An exchange begins that will end by itself."""
-        self.busy += 1
+    def dismiss(self, connection: Drainable) -> None:
+        """The connection is lost, or no longer ours."""
+        self.connections.discard(connection)
+        self.notify()
 
-    def leave(self) -> None:
-        """It has ended, or turned out to be endless."""
-        self.busy -= 1
-        if not self.busy and self._waiters:
-            waiting, self._waiters = self._waiters, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
+    @property
+    def busy(self) -> int:
+        """How many connections a shutdown has to wait for."""
+        return sum(connection.is_busy for connection in self.connections)
+
+    def notify(self) -> None:
+        """A connection may be busy no longer."""
+        while self._waiters:
+            waiter = self._waiters.pop()
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def quiet(self) -> None:
-        """Returns when no such exchange is under way."""
+        """Returns when no connection is busy."""
         while self.busy:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)

@@ -14,21 +14,18 @@ import time
 from typing import cast
 
 from thrust.errors import BadMessage, ClientGone, ThrustError
-from thrust.flow import STREAM_HIGH_WATER_BYTES, BodyBuffer, Deadline, WriteGate, start_task
+from thrust.flow import STREAM_HIGH_WATER_BYTES, BodyBuffer, start_task
 from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import Body, BodyStream, Request, Response, Tunnel
+from thrust.server.connection import LINGER_S, ClientConnection
 from thrust.server.front import Front
-from thrust.server.sockets import end_writing, reset, unsent_bytes, was_reset
+from thrust.server.sockets import was_reset
 from thrust.server.tunnel import splice
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader
 from thrust.wire.http1.heads import HeadBuffer
 from thrust.wire.http1.requests import RequestHead, head_too_large
 from thrust.wire.http1.writing import CONTINUE, chunk, field_lines, last_chunk, status_line
-
-LINGER_S = 5.0
-"""After an early answer: how long the rest of a request is read and thrown away, so that the client can read the answer
-before a reset destroys it. nginx waits 5 s between reads."""
 
 GONE_CHECKS_S = (0.02, 0.2, 1.0)
 """When, after a client has ended its sending side, we look whether a reset says that it has closed altogether."""
@@ -37,71 +34,33 @@ JOINED_BODY_BYTES = 65536
 """Bodies up to this are copied behind their head and written as one; larger ones are written as they are."""
 
 
-class Http1Connection(asyncio.Protocol):
+class Http1Connection(ClientConnection):
     """A client's connection; created by the listener, lives until `connection_lost`."""
 
     __slots__ = (
         "_body",
         "_exchange",
-        "_front",
-        "_gate",
         "_head",
         "_heads",
         "_held",
         "_ignores_input",
-        "_is_closing",
-        "_is_counted",
         "_is_event_stream",
-        "_is_lingering",
-        "_loop",
-        "_read_deadline",
-        "_read_paused",
         "_reader",
-        "_saw_eof",
-        "_stalled_bytes",
         "_task",
-        "_transport",
-        "_write_deadline",
-        "peer_address",
     )
 
-    _transport: asyncio.Transport
-
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
-        self._front = front
-        self._loop = loop
+        super().__init__(front, loop)
         self._heads = HeadBuffer(BadMessage, head_too_large)
-        self._gate = WriteGate(loop)
-        self._read_deadline = Deadline(loop, self._read_expired)
-        self._write_deadline = Deadline(loop, self._write_expired)
         self._head: RequestHead | None = None
-        """The request that is being answered; None between requests."""
+        """The request that a task answers; None between requests."""
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._reader: BodyReader | None = None
         self._body: BodyBuffer | None = None
         self._held = b""
-        self._stalled_bytes = 0
-        self._read_paused = False
-        self._saw_eof = False
         self._ignores_input = False
-        self._is_closing = False
-        self._is_counted = False
-        self._is_lingering = False
         self._is_event_stream = False
-        self.peer_address = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accepted (asyncio.Protocol)."""
-        self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.peer_address = peer[0] if peer else ""
-        if not self._front.admit(self):
-            self._transport.abort()
-            return
-        self._read_deadline.set(self._front.timeouts.read_s)
-        if self._front.is_draining:
-            self.drain()
 
     # Reading
 
@@ -206,7 +165,6 @@ class Http1Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request, exchange: Exchange, head: RequestHead) -> None:
         """Answers one request; the task of `_receive_head`."""
-        self._start_counting()
         try:
             response = await self._front.handler(request)
             exchange.status = response.status
@@ -217,20 +175,19 @@ class Http1Connection(asyncio.Protocol):
                 await self._answer(response, response.body, exchange, head)
         except ClientGone as error:
             self._note_departure(exchange, str(error))
-            self._abort_response()
+            self._reset()
         except ThrustError as error:
             exchange.error = exchange.error or str(error)
-            self._abort_response()
+            self._reset()
         except asyncio.CancelledError:
             self._note_departure(exchange, "the client closed the connection before the response was complete")
             raise
         except Exception as error:
             exchange.error = f"internal error: {error!r}"
-            self._abort_response()
+            self._reset()
             self._loop.call_exception_handler({"message": "an answer could not be written", "exception": error})
         finally:
             self._task = None
-            self._stop_counting()
             self._front.finish(exchange)
         self._end_exchange(head)
 
@@ -276,7 +233,7 @@ class Http1Connection(asyncio.Protocol):
         self._transport.write(self._response_head(response, framing, exchange, head))
         if response.is_event_stream:
             self._is_event_stream = True
-            self._stop_counting()
+            self._front.notify()
         while piece := await body.read():
             exchange.body_bytes += len(piece)
             self._transport.write(chunk(piece) if is_chunked else piece)
@@ -299,18 +256,6 @@ class Http1Connection(asyncio.Protocol):
         date = b"" if has_date else b"date: %b\r\n" % self._front.date(exchange.started_at)
         return b"%b%b%b%b\r\n" % (data, date, framing, persistence)
 
-    def _start_counting(self) -> None:
-        """A shutdown waits for this connection."""
-        if not self._is_counted:
-            self._is_counted = True
-            self._front.enter()
-
-    def _stop_counting(self) -> None:
-        """A shutdown no longer waits for this connection."""
-        if self._is_counted:
-            self._is_counted = False
-            self._front.leave()
-
     def _send_interim(self, status: int, lines: list[FieldLine]) -> None:
         if self._transport.is_closing() or not self._gate.is_open:
             return  # nobody has to get one, least of all a client that does not read
@@ -326,7 +271,7 @@ class Http1Connection(asyncio.Protocol):
         cast(RequestHead, self._head).keep_alive = False
         self._read_deadline.cancel()
         self._write_deadline.cancel()
-        self._stop_counting()
+        self._front.notify()
         self.resume_reading()
         held, self._held = self._held, b""
         try:
@@ -334,7 +279,7 @@ class Http1Connection(asyncio.Protocol):
                 self._loop, self._transport, held, tunnel, client_ended=self._saw_eof, patience_s=LINGER_S
             )
         finally:
-            self._front.connections.discard(self)
+            self._front.dismiss(self)
 
     # Between requests
 
@@ -420,18 +365,11 @@ class Http1Connection(asyncio.Protocol):
         if step < len(GONE_CHECKS_S):
             self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, exchange, step + 1, exchange.body_bytes)
         elif exchange.status and exchange.body_bytes == sent_bytes and self._gate.is_open:
-            self._abort_response()
+            self._reset()
         elif exchange.status:
             self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, exchange, step, exchange.body_bytes)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        """Closed, by whomever (asyncio.Protocol)."""
-        self._front.connections.discard(self)
-        self._stop_counting()
-        self._read_deadline.cancel()
-        self._write_deadline.cancel()
-        gone = ClientGone("the client closed the connection")
-        self._gate.fail(gone)
+    def _abandon(self, gone: ClientGone) -> None:
         if self._body is not None:
             self._body.fail(gone)
         if self._task is not None:
@@ -443,30 +381,17 @@ class Http1Connection(asyncio.Protocol):
             exchange.error = how
             exchange.status = exchange.status or ClientGone.status
 
-    def _abort_response(self) -> None:
-        """Ends a response that cannot be completed so that the client cannot take it for complete."""
-        reset(self._transport)
-
     def _linger(self) -> None:
-        """Ends our side and ignores what still comes, for LINGER_S at most (RFC 9112 §9.6)."""
-        self._is_lingering = self._ignores_input = True
+        self._ignores_input = True
         self._held = b""
-        if self._saw_eof or not self._transport.can_write_eof():
-            self._close()
-            return
-        end_writing(self._transport)
-        self.resume_reading()
-        self._read_deadline.set(LINGER_S)
+        super()._linger()
 
-    def _close(self) -> None:
-        """Closes after what has been written is sent; a client that does not take it is cut off."""
-        self._is_closing = True
-        self._read_deadline.clear()
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._stalled_bytes = unsent_bytes(self._transport)
-            self._write_deadline.set(self._front.timeouts.write_s)
-            self._start_counting()  # until all has been sent a shutdown has to wait
+    @property
+    def is_busy(self) -> bool:
+        """Whether a shutdown waits: for an answer, unless it is an event stream or a tunnel, or for its last bytes."""
+        if self._head is None or self._exchange is None:
+            return super().is_busy
+        return not self._is_event_stream and self._exchange.status != 101
 
     def drain(self) -> None:
         """Closes the connection now if it is idle, else after the exchange under way."""
@@ -483,11 +408,11 @@ class Http1Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.error = self._exchange.error or "thrust is stopping"
         if self._exchange is not None or self._transport.get_write_buffer_size():
-            self._abort_response()
+            self._reset()
         else:
             self._transport.abort()  # all was said, and what the kernel still has to send shall arrive
 
-    # Deadlines and flow control
+    # What ClientConnection asks
 
     def _read_expired(self) -> None:
         if self._is_lingering or (self._head is None and self._heads.is_empty):
@@ -497,49 +422,19 @@ class Http1Connection(asyncio.Protocol):
         what = "the request's body stalled" if self._body is not None else "the request's head was not complete"
         self._refuse(BadMessage(f"{what} for {limit_s:g} s", status=408))
 
-    def _write_expired(self) -> None:
-        """Cuts off a client that took nothing for the write timeout; one that takes little goes on."""
-        waiting = unsent_bytes(self._transport)
-        if waiting < self._stalled_bytes:
-            self._stalled_bytes = waiting
-            self._write_deadline.set(self._front.timeouts.write_s)
-            return
+    def _blame_reader(self, reason: str) -> None:
         if self._exchange is not None:
-            limit_s = self._front.timeouts.write_s
-            self._exchange.error = f"the client read nothing for {limit_s:g} s"
-        self._abort_response()
-
-    def pause_reading(self) -> None:
-        """Lets the client wait (BodyBuffer's source)."""
-        if not self._read_paused and not self._saw_eof and not self._transport.is_closing():
-            self._read_paused = True
-            self._read_deadline.clear()
-            self._transport.pause_reading()
+            self._exchange.error = reason
 
     def resume_reading(self) -> None:
-        """Goes on reading (BodyBuffer's source)."""
-        if self._read_paused and not self._transport.is_closing():
-            self._read_paused = False
-            if self._reader is not None:
-                self._read_deadline.set(self._front.timeouts.read_s)
-            self._transport.resume_reading()
+        """Goes on reading; the rest of a body has its time from now on (BodyBuffer's source)."""
+        if self._read_paused and self._reader is not None and not self._transport.is_closing():
+            self._read_deadline.set(self._front.timeouts.read_s)
+        super().resume_reading()
 
-    def pause_writing(self) -> None:
-        """The client reads more slowly than we write (asyncio.Protocol)."""
-        self._gate.pause()
-        self._stalled_bytes = unsent_bytes(self._transport)
-        self._write_deadline.set(self._front.timeouts.write_s)
-
-    def resume_writing(self) -> None:
-        """The client has read (asyncio.Protocol)."""
-        self._gate.resume()
-        if self._is_closing:
-            return  # what is left has its deadline still, because nothing else would end this
-        self._write_deadline.clear()
-        if self._head is None and not self._is_lingering:
-            self._after_drain()
-
-    def _after_drain(self) -> None:
+    def _writing_resumed(self) -> None:
+        if self._head is not None:
+            return
         if self._held:
             self._take_held()
         else:
