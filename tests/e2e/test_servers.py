@@ -122,11 +122,10 @@ def test_an_upload_of_known_length_arrives_whole(client: Client, size: int) -> N
 
 
 def test_an_upload_in_chunks_arrives_whole(client: Client, served: Served) -> None:
-    if not served.server.reads_chunks:
-        pytest.skip("Django needs Content-Length here")
     chunks = [os.urandom(size) for size in (1, 70_000, 3, 1_000_000, 17)]
     answer = client.exchange("POST", "/received", HOST, chunks=chunks)
-    body = b"".join(chunks)
+    # Without a Content-Length Django's WSGI handler takes a request for one without content, whatever is before it.
+    body = b"".join(chunks) if served.server.reads_chunks else b""
     assert answer.body.decode() == f"{len(body)} {hashlib.sha256(body).hexdigest()}"
 
 

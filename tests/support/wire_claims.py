@@ -87,21 +87,22 @@ def comparable_with_h11(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def end_to_end(lines: list[FieldLine], *, needed: set[bytes]) -> list[FieldLine]:
-    """`lines` without the fields of this hop (RFC 9110 §7.6.1), among which those that are `needed` cannot be."""
+def end_to_end(lines: list[FieldLine], *, said_apart: set[bytes]) -> list[FieldLine]:
+    """`lines` without the fields of this hop (RFC 9110 §7.6.1), and without what a head tells in attributes."""
     nominated = tokens(value for name, value in lines if name == b"connection")
-    return [line for line in lines if line[0] not in (HOP_BY_HOP | set(nominated)) - needed]
+    return [line for line in lines if line[0] not in HOP_BY_HOP | set(nominated) | said_apart]
 
 
 def request_lines(lines: list[FieldLine]) -> list[FieldLine]:
     """What is to be passed on of a request's `lines`."""
     takes_trailers = b"trailers" in tokens(value for name, value in lines if name == b"te")
-    return end_to_end(lines, needed={b"host", b"content-length"}) + [(b"te", b"trailers")] * takes_trailers
+    passed_on = end_to_end(lines, said_apart={b"host", b"content-length", b"expect"})
+    return passed_on + [(b"te", b"trailers")] * takes_trailers
 
 
 def response_lines(lines: list[FieldLine]) -> list[FieldLine]:
     """What is to be passed on of a response's `lines`; its length is not, the front writes that anew."""
-    return [line for line in end_to_end(lines, needed=set()) if line[0] != b"content-length"]
+    return end_to_end(lines, said_apart={b"content-length"})
 
 
 def origin_form(method: bytes, target: bytes) -> bytes:

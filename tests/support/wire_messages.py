@@ -147,11 +147,10 @@ def requests(draw: st.DrawFn) -> Sent:
     )
     host_line = b"hOST:" + draw(white_space) + host + b"\r\n"
     start = b"%b %b HTTP/1.%d\r\n" % (method, target, minor_version)
-    length = [(b"content-length", b"%d" % len(content))] if framing and not is_chunked else []
     return Sent(
         wire=start + before + host_line + framing + after + connection + b"\r\n" + body,
         start=(method, path, authority or host, b"%d" % minor_version),
-        lines=[*lines_before, (b"host", host), *length, *lines_after],
+        lines=[*lines_before, *lines_after],
         content=content,
         trailers=trailers,
         persists=persists,

@@ -36,6 +36,8 @@ _CLAIMS = (b"x-accel-", b"x-forwarded-")
 
 _UNDERSCORE = ord("_")
 _LONGEST_ADDRESS_BYTES = 64  # an IPv6 address with scope, brackets and port; what is longer is not remembered
+_LONGEST_NAME_BYTES = 40
+_MAX_REMEMBERED_NAMES = 1000
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]{1,255}")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
@@ -52,18 +54,21 @@ class Identify:
         self._following = following
         self._trusts_clients = trusts_clients
         self._proxies = proxies
+        self._harmless: set[bytes] = set()
         self._is_proxy = lru_cache(maxsize=4096)(self._is_in_networks)
 
     async def __call__(self, request: Request) -> Response:
-        """Passes the request on with an origin, and without the fields that claimed one."""
-        lines = request.headers.lines
-        kept = [
-            line
-            for line in lines
-            if line[0] not in _OURS and _UNDERSCORE not in line[0] and not line[0].startswith(_CLAIMS)
-        ]
+        """Passes the request on, identified."""
+        if request.origin is None:
+            self.identify(request)
+        return await self._following(request)
+
+    def identify(self, request: Request) -> None:
+        """Gives the request an origin, and takes away the fields that claimed one."""
         said: dict[bytes, bytes] = {}
-        if len(kept) != len(lines):
+        lines = request.headers.lines
+        if not self._harmless.issuperset(dict(lines)) and not all([self._is_harmless(name) for name, _ in lines]):
+            kept = [line for line in lines if self._is_harmless(line[0])]
             said = _said_by_peer(lines)
             if self._is_trusted(request.exchange.peer_address):
                 kept += [line for line in lines if _is_other_claim(line[0])]
@@ -71,7 +76,16 @@ class Identify:
                 said = {name: value for name, value in said.items() if name == b"x-request-id"}
             request.headers.lines = kept
         request.origin = self._origin(request, said)
-        return await self._following(request)
+
+    def _is_harmless(self, name: bytes) -> bool:
+        """Whether a field called `name` claims nothing. Remembered, so that the usual names are checked at once."""
+        if name in self._harmless:
+            return True
+        if name in _OURS or _UNDERSCORE in name or name.startswith(_CLAIMS):
+            return False
+        if len(name) <= _LONGEST_NAME_BYTES and len(self._harmless) < _MAX_REMEMBERED_NAMES:
+            self._harmless.add(name)
+        return True
 
     def _origin(self, request: Request, said: dict[bytes, bytes]) -> Origin:
         """Where the request comes from, believing what was `said`; noted in the record too."""

@@ -72,9 +72,10 @@ class Request:
     """One request, the same for every HTTP version.
 
     `target` is in origin-form (`/path?query`) or `*`, byte for byte as it arrived. `authority` is the Host that the
-    client meant, b"" for an HTTP/1.0 client that did not say. `content_length` is None when unknown in advance
-    (chunked). `origin` is None until the request has been identified. `wants_upgrade` is set when a WebSocket handshake
-    (RFC 6455 §4.1) may be answered with 101.
+    client meant, b"" for an HTTP/1.0 client that did not say. `headers` never name what has an attribute: Host,
+    Content-Length, Expect. `content_length` is None when unknown in advance (chunked). `origin` is None until the
+    request has been identified. `wants_upgrade` is set when a WebSocket handshake (RFC 6455 §4.1) may be answered
+    with 101.
     """
 
     __slots__ = (

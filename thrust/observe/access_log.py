@@ -38,7 +38,6 @@ MAX_REMEMBERED_VALUES = 500
 MAX_REMEMBERED_BYTES = 300
 """Longer values are not kept, so that strangers cannot fill our memory. A browser's user agent has some 120."""
 
-_LOGGED_FIELDS = frozenset({b"user-agent", b"content-type"})
 _THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
 _STATUS_COLOURS = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 _NOT_VISIBLE = re.compile(r"[^!-~]")
@@ -80,18 +79,14 @@ class AccessLog:
         quoted_values = self._quoted_values
         request_type = user_agent = response_type = b""
         if exchange.request_headers is not None:
-            for name, value in exchange.request_headers.lines:
-                if name in _LOGGED_FIELDS:
-                    if name == b"user-agent":
-                        user_agent = value
-                    else:
-                        request_type = value
+            fields = dict(exchange.request_headers.lines)
+            user_agent = fields.get(b"user-agent", b"")
+            request_type = fields.get(b"content-type", b"")
         if exchange.response_headers is not None:
-            for name, value in exchange.response_headers.lines:
-                if name == b"content-type":
-                    response_type = value
-                    break
-        error = f',"error":{quote(exchange.error)}' if exchange.error else ""
+            response_type = dict(exchange.response_headers.lines).get(b"content-type", b"")
+        rest = f',"cache_detail":{quote(exchange.cache_detail)}' if exchange.cache_detail else ""
+        if exchange.error:
+            rest += f',"error":{quote(exchange.error)}'
         line = (
             f'{{"time":"{self._second_utc}.'
             f'{_THREE_DIGITS[microsecond // 1000]}{_THREE_DIGITS[microsecond % 1000]}Z","level":"INFO"'
@@ -106,7 +101,7 @@ class AccessLog:
             f',"user_agent":{quoted_values.get(user_agent) or self._quote_value(user_agent)}'
             f',"cache":{quote(exchange.cache)},"query":{quote(exchange.query)}'
             f',"proto":{quote(exchange.protocol)},"host":{quote(exchange.host)}'
-            f',"request_id":{quote(exchange.request_id)}{error}}}'
+            f',"request_id":{quote(exchange.request_id)}{rest}}}'
         )
         # A string without a backslash in its JSON, nearly every one, has no surrogates either.
         return without_lone_surrogates(line) if "\\" in line else line

@@ -197,7 +197,7 @@ class Http1Connection(ClientConnection):
         """Writes a response that takes its time."""
         if isinstance(body, Tunnel):
             self._transport.write(status_line(101) + b"connection: Upgrade\r\nupgrade: websocket\r\n")
-            self._transport.write(field_lines(response.headers) + b"\r\n")
+            self._transport.write(field_lines(response.headers.lines) + b"\r\n")
             await self._tunnel(body, exchange)
             return
         try:

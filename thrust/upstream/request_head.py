@@ -7,8 +7,6 @@ everything else passes as it came, in the same order.
 from thrust.http.message import Origin, Request
 from thrust.wire.http1.writing import field_lines
 
-_REWRITTEN = frozenset({b"host", b"content-length", b"expect"})
-
 
 def request_head(request: Request) -> bytes:
     """The bytes of the request's head as the worker gets it (RFC 9112 §3)."""
@@ -25,7 +23,7 @@ def request_head(request: Request) -> bytes:
         request.method,
         request.target,
         request.authority,
-        field_lines([line for line in request.headers.lines if line[0] not in _REWRITTEN]),
+        field_lines(request.headers.lines),
         _origin_lines(request.origin) if request.origin is not None else b"",
         framing,
     )

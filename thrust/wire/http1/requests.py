@@ -50,12 +50,16 @@ _AUTHORITY = re.compile(
 _FRAMING_FIELDS = frozenset(
     {b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"} | HOP_BY_HOP
 )
+_SAID_APART = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 _FRAGMENT = ord("#")
 _RARE_FIELDS = _FRAMING_FIELDS - {b"host", b"connection"}
 
 
 class RequestHead:
-    """What a request head says. `lines` holds end-to-end fields only; `content_length` is None when chunked."""
+    """What a request head says; `content_length` is None when chunked.
+
+    `lines` holds end-to-end fields only, and neither Host, Content-Length nor Expect, which have attributes here.
+    """
 
     __slots__ = (
         "authority",
@@ -131,12 +135,12 @@ def _understand(method: bytes, target: bytes, minor_version: int, lines: list[Fi
     is_plain = len(fields) == len(lines) and minor_version == 1 and _RARE_FIELDS.isdisjoint(fields)
     if is_plain and fields.pop(b"connection", b"keep-alive") == b"keep-alive":
         # The common request of a keep-alive client (benchmark forward-1k): nothing but Host to look at.
-        host = fields.get(b"host")
+        host = fields.pop(b"host", None)
         head.lines = list(fields.items())
     else:
         special = [line for line in lines if line[0] in _FRAMING_FIELDS]
         host = _apply_framing(head, special)
-        dropped = HOP_BY_HOP | _nominated(special)
+        dropped = _SAID_APART | _nominated(special)
         head.lines = [line for line in lines if line[0] not in dropped]
         if b"trailers" in _members([value for name, value in special if name == b"te"]):
             head.lines.append((b"te", b"trailers"))
@@ -213,10 +217,9 @@ def _members(values: Sequence[bytes]) -> list[bytes]:
 def _nominated(special: list[FieldLine]) -> set[bytes]:
     """Names that the sender's Connection field declares to be for this hop only (RFC 9110 §7.6.1).
 
-    What frames and routes the message cannot be nominated away.
+    What frames and routes the message cannot be nominated away: it has been read by now.
     """
-    options = _members([value for name, value in special if name == b"connection"])
-    return set(options) - {b"host", b"content-length"}
+    return set(_members([value for name, value in special if name == b"connection"]))
 
 
 def _resolve_target(method: bytes, target: bytes, host: bytes | None, minor_version: int) -> tuple[bytes, bytes]:
