@@ -25,7 +25,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "server": {"wire", "http", "flow", "errors"},
     "upstream": {"wire", "http", "flow", "errors"},
-    "handlers": {"upstream", "http", "config", "errors"},
+    "handlers": {"cache", "coding", "upstream", "http", "config", "flow", "errors"},
+    "cache": {"coding", "flow", "http", "errors"},
+    "coding": {"errors"},
     "wire": {"http", "errors"},
     "observe": {"http"},
     "worker": {"errors"},
@@ -38,11 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # What decides about bytes and messages must be testable without an event loop (h11's and the RFCs' way).
-SANS_IO_ROOMS = {"http", "wire"}
+SANS_IO_ROOMS = {"coding", "http", "wire"}
 IO_MODULES = {"asyncio", "select", "selectors", "socket", "ssl", "threading", "uvloop"}
 
-# The parser is known to one room, so that another one can take its place.
-ONLY_IN = {"httptools": "wire"}
+# A library with rivals is known to one room, so that another one can take its place.
+ONLY_IN = {"httptools": "wire", "brotli": "coding", "isal": "coding", "backports": "coding", "compression": "coding"}
 
 
 def module_name(path: Path, package: Path) -> str:

@@ -96,8 +96,10 @@ class Service:
         inherited_limit = _raise_open_files_limit()
         self._pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
         pages = ErrorPages(config.bad_gateway_page)
+        links = chain.build(config, self._pool, pages, self._log_unexpected)
         front = Front(
-            handler=chain.build(config, self._pool, pages, self._log_unexpected),
+            handler=links.handler,
+            at_once=links.at_once,
             observers=[AccessLog(log, config.log_exclude)] if config.log_requests else [],
             timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
             error_response=pages.response,

@@ -8,17 +8,29 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from benchmarks.load.best_coding import best_coding
+from benchmarks.load.cold_burst import cold_burst
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.idle_memory import idle_memory
 from benchmarks.load.machine import check_tools, description, prepare
-from benchmarks.load.rivals import RIVALS, Rival
+from benchmarks.load.rivals import CACHES, FORWARDERS, RIVALS, Rival
 from benchmarks.load.startup import startup
 from benchmarks.load.stream_memory import stream_memory
 from benchmarks.load.throughput import throughput
-from benchmarks.load.workloads import WORKLOADS
+from benchmarks.load.workloads import FORWARD_1K, WORKLOADS
 
 WORKLOADS_BY_NAME = {workload.name: workload for workload in WORKLOADS}
-CASES = [*WORKLOADS_BY_NAME, "startup", "idle-memory", "stream-memory"]
+
+# Each case and the fronts that have a part in it, in the order of the output.
+CASES = {
+    FORWARD_1K.name: FORWARDERS,
+    **{workload.name: CACHES for workload in WORKLOADS if workload is not FORWARD_1K},
+    "cold-burst": CACHES,
+    "best-coding": CACHES,
+    "startup": FORWARDERS,
+    "idle-memory": FORWARDERS,
+    "stream-memory": FORWARDERS,
+}
 
 
 def main() -> int:
@@ -26,15 +38,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     options = parse_options()
     try:
-        cases = selected(options.cases, CASES, "case")
+        cases = selected(options.cases, list(CASES), "case")
         names = selected(options.only.split(",") if options.only else [], [rival.name for rival in RIVALS], "front")
-        rivals = [rival for rival in RIVALS if rival.name in names]
-        check_tools(rivals)
+        rivals = {case: [rival for rival in CASES[case] if rival.name in names] for case in cases}
+        used = [rival for rival in RIVALS if any(rival in taking_part for taking_part in rivals.values())]
+        if not used:
+            raise BenchmarkError(f"{', '.join(names)}: no part in {', '.join(cases)}")
+        check_tools(used)
         if not options.check_tools:
             prepare()
-            print(description(rivals), flush=True)
-            for case in cases:
-                print(f"\n### {case}\n\n{run(case, rivals, options.rounds, options.seconds)}", flush=True)
+            print(description(used), flush=True)
+            for case in filter(rivals.get, cases):
+                print(f"\n### {case}\n\n{run(case, rivals[case], options.rounds, options.seconds)}", flush=True)
     except BenchmarkError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
@@ -61,6 +76,10 @@ def selected(wanted: Sequence[str], known: Sequence[str], kind: str) -> list[str
 
 def run(case: str, rivals: Sequence[Rival], rounds: int, seconds: int) -> str:
     """The markdown table of one case."""
+    if case == "cold-burst":
+        return cold_burst(rivals, rounds)
+    if case == "best-coding":
+        return best_coding(rivals)
     if case == "startup":
         return startup(rivals)
     if case == "idle-memory":

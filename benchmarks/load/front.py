@@ -19,10 +19,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.load import proc
+from benchmarks.load.answer import Answer
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.machine import FRONT_CORE, free_port, require_program
 from benchmarks.load.rivals import Rival, Site
-from benchmarks.load.upstream import UpstreamCommand
+from benchmarks.load.upstream import REQUESTS_PATH, UpstreamCommand
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -32,11 +33,15 @@ OUTPUT = "output.log"
 """File in the run's directory that holds what the front prints."""
 
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class Front:
     """A running front."""
 
-    def __init__(self, process: subprocess.Popen[bytes], site: Site, started_at: float) -> None:
-        self.process = process
+    def __init__(self, processes: list[subprocess.Popen[bytes]], site: Site, started_at: float) -> None:
+        self.processes = processes
+        """The front itself, then the writer of its log if it has one."""
         self.site = site
         self.started_at = started_at
         """`time.perf_counter()` just before the front was executed."""
@@ -52,9 +57,10 @@ class Front:
 
     def pids(self) -> list[int]:
         """The front's own processes; raises if it has died."""
-        if self.process.poll() is not None:
-            raise BenchmarkError(f"ended with {self.process.returncode}")
-        return proc.on_core(proc.tree(self.process.pid), FRONT_CORE)
+        for process in self.processes:
+            if process.poll() is not None:
+                raise BenchmarkError(f"{process.args!r} ended with {process.returncode}")
+        return proc.on_core([pid for process in self.processes for pid in proc.tree(process.pid)], FRONT_CORE)
 
     def cpu_s(self) -> float:
         """CPU seconds that the front has used so far."""
@@ -66,20 +72,16 @@ class Front:
 
     def wait_until_open(self) -> None:
         """Returns when the front's port accepts a connection."""
-        _wait_for_port(self.site.port, self.process)
+        _wait_for_port(self.site.port, self.processes[0])
 
-    def fetch(self, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
-        """The body of a GET through the front, which must be a 200."""
-        connection = self.connect()
-        try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            body = response.read()
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise BenchmarkError(f"GET {path} was answered {response.status}, expected is 200")
-        return body
+    def fetch(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+        """The answer to a GET through the front, which must be a 200."""
+        return _fetch(self.site.port, path, headers)
+
+    def requests_forwarded(self) -> int:
+        """Requests that an upstream of `fixed_answers` has had so far, these questions included."""
+        status = _fetch(self.site.upstream_port, REQUESTS_PATH).body
+        return int(status.splitlines()[2].split()[2])  # accepted and handled connections, requests
 
 
 @contextmanager
@@ -100,8 +102,12 @@ def started(rival: Rival, upstream: UpstreamCommand) -> Iterator[Front]:
         environment = _environment(directory) | {key: site.fill(value) for key, value in rival.environment.items()}
         started_at = time.perf_counter()
         process = stack.enter_context(_process(_command(rival, site), directory / OUTPUT, environment))
+        processes = [process]
+        if rival.log_writer:
+            log_writer = _on_front_core(site, *rival.log_writer)
+            processes.append(stack.enter_context(_process(log_writer, directory / "log_writer.log", environment)))
         try:
-            yield Front(process, site, started_at)
+            yield Front(processes, site, started_at)
         except (BenchmarkError, OSError, http.client.HTTPException) as error:
             printed = (directory / OUTPUT).read_text(errors="replace")[-2000:]
             raise BenchmarkError(f"{rival.name}: {error or repr(error)}\n{printed}".strip()) from error
@@ -116,12 +122,31 @@ def running(rival: Rival, upstream: UpstreamCommand, path: str) -> Iterator[Fron
         yield front
 
 
+def _fetch(port: int, path: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+    """The answer to a GET on a connection of its own, which must be a 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    # Without `skip_accept_encoding` the library itself would say that no coding is accepted, which wrk does not.
+    with contextlib.closing(connection):
+        connection.putrequest("GET", path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        body = response.read()
+    if response.status != 200:
+        raise BenchmarkError(f"GET {path} was answered {response.status}, expected is 200")
+    return Answer(response.getheader("Content-Encoding", "identity"), body)
+
+
 def _command(rival: Rival, site: Site) -> list[str]:
     """The front's whole command line, pinned to its core."""
-    arguments = [site.fill(argument) for argument in rival.arguments]
     worker = site.upstream_command if rival.starts_upstream else []
+    return [*_on_front_core(site, rival.program, *rival.arguments), *worker]
+
+
+def _on_front_core(site: Site, program: str, *arguments: str) -> list[str]:
     taskset = [require_program("taskset"), "-c", str(FRONT_CORE)]
-    return [*taskset, require_program(rival.program), *arguments, *worker]
+    return [*taskset, require_program(program), *(site.fill(argument) for argument in arguments)]
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def _request(connection: http.client.HTTPConnection) -> None:
     """One GET on a connection that stays open."""
     connection.request("GET", FORWARD_1K.path)
     response = connection.getresponse()
-    if response.status != 200 or len(response.read()) != FORWARD_1K.body_bytes:
+    if response.status != 200 or response.read() != FORWARD_1K.content:
         raise BenchmarkError(f"an idle connection's request was answered {response.status}, or its body was cut")
 
 

@@ -65,10 +65,15 @@ def require_program(name: str) -> str:
 
 def check_tools(rivals: Iterable[Rival]) -> None:
     """Raises with one sentence if a program from Debian is missing that measuring `rivals` takes."""
-    needed = TOOLS | {rival.program: rival.debian_package for rival in rivals if rival.debian_package}
+    needed = TOOLS | {
+        program: rival.debian_package
+        for rival in rivals
+        for program in (rival.program, *rival.log_writer[:1])
+        if rival.debian_package
+    }
     missing = {name: package for name, package in needed.items() if find_program(name) is None}
     if missing:
-        packages = " ".join(sorted(missing.values()))
+        packages = " ".join(sorted(set(missing.values())))
         raise BenchmarkError(f"missing {', '.join(missing)}: install Debian's {packages} (apt-get install {packages})")
 
 

@@ -19,4 +19,6 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 def ratio(value: float, baseline: float) -> str:
     """How many times the baseline `value` is; a dash without a baseline."""
-    return "–" if math.isnan(baseline) else f"{value / baseline:.2f}"
+    if math.isnan(baseline):
+        return "–"
+    return f"{value / baseline:.2f}" if value > baseline / 10 else f"{value / baseline:.4f}"

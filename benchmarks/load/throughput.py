@@ -7,15 +7,17 @@ The rounds interleave the fronts and rotate their order, so that a slow minute o
 import os
 import statistics
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.load.answer import Answer
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.front import Front, running
 from benchmarks.load.machine import FRONT_CORE, LOAD_CORE
 from benchmarks.load.proc import MB, busy_s, cpu_s, tree
 from benchmarks.load.report import ratio, spread, table
-from benchmarks.load.rivals import BASELINE, Rival
+from benchmarks.load.rivals import Rival
 from benchmarks.load.upstream import fixed_answers
 from benchmarks.load.workloads import Workload
 from benchmarks.load.wrk import run_wrk
@@ -26,6 +28,9 @@ WARM_UP_S = 2
 # seen to lose half of its requests/s, and its p99 to triple.
 QUIET = 0.06
 ATTEMPTS = 5
+
+ZLIB_LEVEL = 6
+GZIP_WINDOW = 31  # the largest window, in a member of gzip with its head and trailer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,11 @@ class Sample:
     """Share of its core that the front used; below 1 it was not the bottleneck."""
     strangers: float
     """Cores' worth of work that processes outside the benchmark did meanwhile; a few per cent spoil the latency."""
+    forwarded: float
+    """Share of the requests that reached the upstream."""
+    coding: str
+    body_bytes: int
+    """Length of an answer's body as it came, after the run."""
     rss_mb: float
     pss_mb: float
 
@@ -53,7 +63,7 @@ def throughput(workload: Workload, rivals: Sequence[Rival], rounds: int, seconds
             sample = quietest_sample(rival, workload, seconds)
             samples[rival.name].append(sample)
             print(f"{workload.name} round {number + 1} {rival.name}: {sample}", file=sys.stderr)
-    return _table(samples)
+    return _table(workload, samples)
 
 
 def rotated(rivals: Sequence[Rival], number: int) -> list[Rival]:
@@ -73,13 +83,14 @@ def quietest_sample(rival: Rival, workload: Workload, seconds: int) -> Sample:
 
 def measure(front: Front, workload: Workload, seconds: int) -> Sample:
     """Drives a front with wrk and reads what it cost."""
-    body = front.fetch(workload.path, workload.request_headers)
-    if len(body) != workload.body_bytes:
-        raise BenchmarkError(f"{workload.path} brought {len(body)} bytes, expected are {workload.body_bytes}")
+    right_answer(front, workload)
     run_wrk(front.url, workload, WARM_UP_S)
+    forwarded_before = front.requests_forwarded()
     front_before_s, strangers_before_s = front.cpu_s(), _strangers_s()
     report = run_wrk(front.url, workload, seconds)
     used_s, strangers_s = front.cpu_s() - front_before_s, _strangers_s() - strangers_before_s
+    forwarded = front.requests_forwarded() - 1 - forwarded_before
+    answer = right_answer(front, workload)
     wall_s = report.requests / report.requests_per_s
     memory = front.memory()
     return Sample(
@@ -89,9 +100,20 @@ def measure(front: Front, workload: Workload, seconds: int) -> Sample:
         p99_ms=report.p99_ms,
         busy=used_s / wall_s,
         strangers=strangers_s / wall_s,
+        forwarded=forwarded / report.requests,
+        coding=answer.coding,
+        body_bytes=len(answer.body),
         rss_mb=memory.rss_bytes / MB,
         pss_mb=memory.pss_bytes / MB,
     )
+
+
+def right_answer(front: Front, workload: Workload) -> Answer:
+    """The answer that a client of `workload` gets; raises unless its content is the right one."""
+    answer = front.fetch(workload.path, workload.request_headers)
+    if answer.content != workload.content:
+        raise BenchmarkError(f"{workload.path} brought {len(answer.body)} wrong bytes of {answer.coding}")
+    return answer
 
 
 def _strangers_s() -> float:
@@ -99,13 +121,15 @@ def _strangers_s() -> float:
     return busy_s([LOAD_CORE, FRONT_CORE]) - cpu_s(tree(os.getpid()))
 
 
-def _table(samples: dict[str, list[Sample]]) -> str:
-    baseline_us = _median(samples.get(BASELINE.name, []), "cpu_us")
+def _table(workload: Workload, samples: dict[str, list[Sample]]) -> str:
+    baselines_us = {name: _median(samples.get(name, []), "cpu_us") for name in workload.baselines}
     rows = [
         [
             name,
             spread([sample.cpu_us for sample in taken], 1),
-            ratio(_median(taken, "cpu_us"), baseline_us),
+            *(ratio(_median(taken, "cpu_us"), baseline_us) for baseline_us in baselines_us.values()),
+            f"{_median(taken, 'forwarded'):.0%}",
+            _body(workload, taken[-1]),
             f"{_median(taken, 'requests_per_s'):,.0f}",
             f"{_median(taken, 'p50_ms'):.2f}",
             spread([sample.p99_ms for sample in taken], 2),
@@ -116,8 +140,17 @@ def _table(samples: dict[str, list[Sample]]) -> str:
         ]
         for name, taken in samples.items()
     ]
-    cost = ["front", "CPU µs/request", f"× {BASELINE.name}"]
-    return table([*cost, "requests/s", "p50 ms", "p99 ms", "core used", "strangers", "RSS MB", "PSS MB"], rows)
+    cost = ["CPU µs/request", *(f"× {name}" for name in baselines_us)]
+    speed = ["requests/s", "p50 ms", "p99 ms", "core used", "strangers"]
+    return table(["front", *cost, "forwarded", "body", *speed, "RSS MB", "PSS MB"], rows)
+
+
+def _body(workload: Workload, sample: Sample) -> str:
+    """Coding and length of a body and, if it is coded, its length relative to what zlib makes of the same content."""
+    if sample.coding == "identity":
+        return f"{sample.body_bytes:,} bytes"
+    zlib_bytes = len(zlib.compress(workload.content, ZLIB_LEVEL, wbits=GZIP_WINDOW))
+    return f"{sample.coding}, {sample.body_bytes:,} bytes ({ratio(sample.body_bytes, zlib_bytes)} × zlib {ZLIB_LEVEL})"
 
 
 def _median(samples: Sequence[Sample], name: str) -> float:

@@ -1,10 +1,15 @@
 """The table of workloads that wrk drives. A new one is one more entry.
 
-Each has a path, the piece of nginx configuration with which the upstream answers it, and what the client sends.
+Each has a path, the piece of nginx configuration with which the upstream answers it, the content of a right answer, and
+what the client sends. Fronts tell them apart by their folders: what is below `/assets/` may be cached, below `/pages/`
+compressed on the way. `/assets/vendor-…` is kept compressed by those that can, `/assets/app-…` is asked for by clients
+that accept no coding.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from benchmarks.load.contents import page, script
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +19,69 @@ class Workload:
     name: str
     path: str
     location: str
-    """nginx `location` block of the upstream; texts up to 4 KB fit into a `return`."""
-    body_bytes: int
-    """Length of a right answer's body as the client receives it."""
+    """nginx `location` block of the upstream; `@directory@/<name>` is a file that holds `content`."""
+    content: bytes
+    """A right answer's content, after decoding."""
     request_headers: Mapping[str, str] = field(default_factory=dict)
     lua: str | None = None
     """A wrk script, for what one URL and fixed headers cannot express."""
+    baselines: tuple[str, ...] = ("nginx",)
+    """Names of the fronts to which the table gives ratios."""
+
+
+def _asset(name: str, path: str) -> str:
+    """The `location` of a script that may be kept for ever."""
+    return f"""location = {path} {{
+            default_type text/javascript;
+            add_header Cache-Control "public, max-age=31536000, immutable";
+            alias @directory@/{name};
+        }}"""
 
 
 FORWARD_1K = Workload(
     name="forward-1k",
     path="/1k",
     location=f"location = /1k {{ default_type text/html; return 200 '{'x' * 1024}'; }}",
-    body_bytes=1024,
+    content=b"x" * 1024,
 )
 
-WORKLOADS = (FORWARD_1K,)
+FORWARD_30K_GZIP = Workload(
+    name="forward-30k-gzip",
+    path="/pages/conversations",
+    location="""location = /pages/conversations {
+            default_type "text/html; charset=utf-8";
+            add_header Cache-Control "private";
+            alias @directory@/forward-30k-gzip;
+        }""",
+    content=page(30 * 1024, seed=30),
+    request_headers={"Accept-Encoding": "gzip"},
+    baselines=("nginx", "caddy"),
+)
+
+CACHED_10K = Workload(
+    name="cached-10k",
+    path="/assets/app-3f9a2c1b7d.js",
+    location=_asset("cached-10k", "/assets/app-3f9a2c1b7d.js"),
+    content=script(10 * 1024, seed=10),
+)
+
+CACHED_100K_GZIP = Workload(
+    name="cached-100k-gzip",
+    path="/assets/vendor-9c1e7a40d2.js",
+    location=_asset("cached-100k-gzip", "/assets/vendor-9c1e7a40d2.js"),
+    content=script(100 * 1024, seed=100),
+    request_headers={"Accept-Encoding": "gzip"},
+    baselines=("nginx", "varnish"),
+)
+
+# The others have no brotli. Such a client is as glad of their gzip, so that theirs is what brotli is compared with.
+CACHED_100K_BR = Workload(
+    name="cached-100k-br",
+    path="/assets/vendor-b4d07f31c8.js",
+    location=_asset("cached-100k-br", "/assets/vendor-b4d07f31c8.js"),
+    content=CACHED_100K_GZIP.content,
+    request_headers={"Accept-Encoding": "gzip, br"},
+    baselines=("nginx", "varnish"),
+)
+
+WORKLOADS = (FORWARD_1K, FORWARD_30K_GZIP, CACHED_10K, CACHED_100K_GZIP, CACHED_100K_BR)

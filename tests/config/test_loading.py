@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ SETTABLE: dict[str, tuple[str, object]] = {
     "storage_path": ("/data", Path("/data")),
     "cache_size_bytes": ("1GB", 2**30),
     "max_cache_item_size_bytes": ("1000", 1000),
+    "fingerprint": (r"\.[0-9a-f]{12}\.", re.compile(rb"\.[0-9a-f]{12}\.")),
     "compression": ("1", ("br", "zstd", "gzip")),  # a spelling that both names of this setting take
     "compression_disable_on_auth": ("1", True),
     "compression_jitter_bytes": ("64", 64),
@@ -276,6 +278,23 @@ def test_the_send_file_header_is_a_name_or_off(environ: dict[str, str], header: 
 
 
 @pytest.mark.parametrize(
+    ("environ", "rule"),
+    [
+        ({}, True),
+        ({"THRUST_FINGERPRINT": "on"}, True),
+        ({"THRUST_FINGERPRINT": "0"}, False),
+        ({"THRUST_FINGERPRINT": "off"}, False),
+        ({"THRUST_FINGERPRINT": ""}, False),
+        ({"THRUST_FINGERPRINT": "^/static/"}, re.compile(rb"^/static/")),
+    ],
+)
+def test_fingerprints_are_recognised_by_the_built_in_rule_by_a_pattern_or_not_at_all(
+    environ: dict[str, str], rule: object
+) -> None:
+    assert load(environ).config.fingerprint == rule
+
+
+@pytest.mark.parametrize(
     ("environ", "codings"),
     [
         ({"GZIP_COMPRESSION_ENABLED": "0"}, ()),
@@ -312,6 +331,7 @@ SWITCH = "1, true, yes or on, or 0, false, no or off"
 DURATION = "a duration such as 30, 30s, 500ms, 2m or 1h, at most a year"
 SIZE = "a size such as 65536, 64KB, 64MB or 1MiB"
 PORT = "a port from 1 to 65535"
+FINGERPRINT = r"a regular expression in ASCII such as \.[0-9a-f]{12}\., on or off"
 NETWORKS = "addresses and networks such as 10.0.0.0/8 (no bits set beyond the mask) with commas between them"
 DOMAINS = "host names with commas between them (no wildcards; names beyond ASCII as xn--…)"
 
@@ -348,6 +368,8 @@ DOMAINS = "host names with commas between them (no wildcards; names beyond ASCII
         ("CACHE_SIZE", "64 apples", SIZE),
         ("MAX_CACHE_ITEM_SIZE", "-1", SIZE),
         ("THRUST_COMPRESSION", "lzma", "some of br, zstd, gzip with commas between them, on or off"),
+        ("THRUST_FINGERPRINT", "(", FINGERPRINT),
+        ("THRUST_FINGERPRINT", "/static/[[a-f]", FINGERPRINT),
         ("GZIP_COMPRESSION_ENABLED", "gzip", SWITCH),
         ("GZIP_COMPRESSION_DISABLE_ON_AUTH", "?", SWITCH),
         ("GZIP_COMPRESSION_JITTER", "few", SIZE),

@@ -1,6 +1,8 @@
 """Kinds of values: what is taken, what is refused, and that a shown value is read back as the same."""
 
 import ipaddress
+import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,9 @@ TAKEN: list[tuple[Kind, str, object]] = [
     (values.CODING_LIST, "off", ()),
     (values.CODING_SWITCH, "true", ("br", "zstd", "gzip")),
     (values.CODING_SWITCH, "false", ()),
+    *[(values.FINGERPRINT, text, True) for text in ("on", "1", "Built-In")],
+    *[(values.FINGERPRINT, text, False) for text in ("off", "0", "NO", "")],
+    (values.FINGERPRINT, r"-[0-9a-f]{8}\.", re.compile(rb"-[0-9a-f]{8}\.")),
     (values.RESTART, "never", Restart.NEVER),
     (values.RESTART, "On-Failure", Restart.ON_FAILURE),
     (values.LOG_FORMAT, "JSON", LogFormat.JSON),
@@ -115,6 +120,7 @@ REFUSED: list[tuple[Kind, str]] = [
         (values.FIELD_NAME_SWITCH, ["X-Sendfile", "2"]),
         (values.CODING_LIST, ["deflate", "br;gzip", "identity", "br,on"]),
         (values.CODING_SWITCH, ["gzip", "2"]),
+        (values.FINGERPRINT, ["(", "*", "a{99999999999999999999}", "[[a]", "ü", r"\u00fc"]),
         (values.RESTART, ["always", "1"]),
         (values.LOG_FORMAT, ["xml", "1"]),
         (values.HTTP2, ["2", "h2"]),
@@ -137,6 +143,13 @@ def test_a_value_is_read(kind: Kind, text: str, value: object) -> None:
 def test_a_value_is_refused(kind: Kind, text: str) -> None:
     with pytest.raises(ValueError):
         kind.parse(text)
+
+
+def test_an_expression_that_a_later_python_reads_in_another_way_is_refused_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError):
+            values.FINGERPRINT.parse("/[[a-f]/")
 
 
 @pytest.mark.parametrize("kind", {id(kind): kind for kind, *_ in TAKEN}.values(), ids=lambda kind: kind.accepts)
@@ -180,6 +193,9 @@ def test_a_shown_duration_is_read_as_the_same(milliseconds: int) -> None:
         (values.NETWORKS, (ipaddress.ip_network("10.0.0.0/8"),), "10.0.0.0/8"),
         (values.CODING_LIST, (), "off"),
         (values.CODING_LIST, ("br", "gzip"), "br,gzip"),
+        (values.FINGERPRINT, True, "built-in"),
+        (values.FINGERPRINT, False, "off"),
+        (values.FINGERPRINT, re.compile(rb"\.[0-9a-f]{12}\."), r"\.[0-9a-f]{12}\."),
         (values.RESTART, Restart.ON_FAILURE, "on-failure"),
         (values.FILE, Path("a\nb\udcff"), r"'a\nb\udcff'"),
     ],

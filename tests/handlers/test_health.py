@@ -53,7 +53,7 @@ def probed(target: bytes, authority: bytes, *, has_worker: bool = True) -> Reque
         if has_worker:
             pool.open(3001)
         following = Following()
-        handler = Identify(Health(following, pool, path="/up"), trusts_clients=True, proxies=())
+        handler = Identify(Health(following, following, pool, path="/up"), trusts_clients=True, proxies=())
         await handler(make_request(target, authority=authority))
         return following.requests[0]
 

@@ -55,10 +55,14 @@ AFTERMATH_S = 1000.0
 
 
 class Stage:
-    """Thrust without processes and sockets, clients and a worker. `settings` are those of Config."""
+    """Thrust without processes and sockets, clients and a worker.
+
+    `settings` are those of Config; the cache and compression are off unless asked for, so that a conversation shows
+    what was forwarded.
+    """
 
     def __init__(self, loop: MemoryLoop, **settings: Any) -> None:
-        config = Config(**settings)
+        config = Config(**{"cache_size_bytes": 0, "compression": (), **settings})
         pages = ErrorPages(config.bad_gateway_page)
         self.loop = loop
         self.exchanges: list[Exchange] = []
@@ -67,8 +71,10 @@ class Stage:
         self.clients: dict[int, Peer] = {}
         self.connections: list[Http1Connection] = []
         self.pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
+        links = chain.build(config, self.pool, pages, self.unexpected.append)
         self.front = Front(
-            handler=chain.build(config, self.pool, pages, self.unexpected.append),
+            handler=links.handler,
+            at_once=links.at_once,
             observers=self.observers,
             timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
             error_response=pages.response,

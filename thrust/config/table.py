@@ -14,6 +14,7 @@ from thrust.config import values
 from thrust.config.values import CODINGS, LOOPBACK, SEND_FILE_HEADER, Http2, Kind, LogFormat, Restart
 
 if TYPE_CHECKING:
+    import re
     from ipaddress import IPv4Network, IPv6Network
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -354,6 +355,15 @@ class Config:
         "a larger body is not cached",
         _CACHE,
         thruster="MAX_CACHE_ITEM_SIZE",
+        pending="the cache",
+    )
+    fingerprint: "re.Pattern[bytes] | bool" = _setting(
+        "THRUST_FINGERPRINT",
+        values.FINGERPRINT,
+        True,
+        "expression found in paths whose content never changes, instead of the built-in rule; empty or off: none",
+        _CACHE,
+        empty_is_off=True,
         pending="the cache",
     )
     compression: tuple[str, ...] = _setting(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from warnings import catch_warnings, simplefilter
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -22,6 +23,7 @@ MAX_SIZE_BYTES = 2**63 - 1  # the longest file a kernel can express
 CODINGS = ("br", "zstd", "gzip")  # in order of preference
 SEND_FILE_HEADER = "X-Sendfile"
 LOOPBACK = "127.0.0.1"
+BUILT_IN = "built-in"
 
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
@@ -210,6 +212,32 @@ def parse_codings_switch(text: str) -> tuple[str, ...]:
     return CODINGS if parse_switch(text) else ()
 
 
+def parse_fingerprint(text: str) -> re.Pattern[bytes] | bool:
+    """A regular expression for raw paths; True, the built-in rule, for `on`, and False for `off`."""
+    word = text.lower()
+    if word in _OFF or not text:
+        return False
+    if word in _ON or word == BUILT_IN:
+        return True
+    return _compiled(text.encode("ascii"))  # as paths are on the wire: percent-encoded
+
+
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    with catch_warnings():
+        simplefilter("error")  # for expressions that a later Python will read in another way
+        try:
+            return re.compile(pattern)
+        except (re.error, OverflowError, RecursionError, Warning) as error:
+            raise ValueError from error
+
+
+def show_fingerprint(rule: re.Pattern[bytes] | bool) -> str:
+    """The expression, `built-in` or `off`."""
+    if isinstance(rule, bool):
+        return BUILT_IN if rule else "off"
+    return rule.pattern.decode("ascii")
+
+
 def parse_base64(text: str) -> bytes:
     """The bytes behind any spelling of base64: either alphabet (RFC 4648 §4, §5), with or without padding."""
     from base64 import b64decode
@@ -289,6 +317,9 @@ URL_PATHS = Kind(parse_list(parse_path), "paths such as /up,/healthz with commas
 FIELD_NAME = Kind(parse_field_name, "the name of a header, or off", empty="off")
 CODING_LIST = Kind(
     parse_codings, f"some of {', '.join(CODINGS)} with commas between them, on or off", _show_list, empty="off"
+)
+FINGERPRINT = Kind(
+    parse_fingerprint, r"a regular expression in ASCII such as \.[0-9a-f]{12}\., on or off", show_fingerprint
 )
 CODING_SWITCH = Kind(parse_codings_switch, SWITCH.accepts)
 FIELD_NAME_SWITCH = Kind(parse_field_name_switch, SWITCH.accepts)

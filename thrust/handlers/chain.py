@@ -6,34 +6,76 @@ the next one, answers itself, or raises a ThrustError.
     identify      first, so that every line of the log, also that of a refusal, names the real client and the request
     errors        turns whatever fails below into a response with an honest page
     body_limit    before anything waits: a request that is too large costs nothing, not even a place in the queue
-    health        before hold: a probe has to hear at once that the worker is not ready
+    health        before cache and hold: a probe asks the worker itself, and hears at once that it is not ready
+    compression   above the cache, whose answers are coded already: each client gets what it accepts of one answer
+    cache         before hold: what is stored is served while no worker is ready
     hold          keeps requests while no worker is ready
     forward       to the worker
+
+A hit in the cache has a shorter way, `Chain.at_once`, which is synchronous: identify, then cache. What lies between has
+nothing to say about a request without content that nobody has to work for.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from thrust.cache.fingerprint import recogniser
+from thrust.cache.serving import Serving
+from thrust.cache.store import Store
+from thrust.cache.visit import Rules
 from thrust.config import Config
 from thrust.handlers.body_limit import BodyLimit
+from thrust.handlers.cache import Cache
+from thrust.handlers.compression import Compression
 from thrust.handlers.errors import ErrorPages, Errors
 from thrust.handlers.forward import Forward
 from thrust.handlers.health import Health
 from thrust.handlers.hold import Hold
 from thrust.handlers.identify import Identify
-from thrust.http.message import Handler
+from thrust.http.message import AtOnce, Handler, Request, Response
 from thrust.upstream.pool import Pool
 
 LogUnexpected = Callable[[BaseException], None]
 
 
-def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnexpected) -> Handler:
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The way of every request, and the shorter one of those that are answered from memory."""
+
+    handler: Handler
+    at_once: AtOnce | None
+
+
+def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnexpected) -> Chain:
     """The whole chain in front of the worker that `pool` leads to."""
     # Bound methods, because CPython calls those faster than instances with `__call__` (benchmark forward-1k).
-    handler: Handler = Forward(pool).__call__
-    handler = Hold(handler, pool, patience_s=config.boot_timeout_s).__call__
+    handler = to_worker = Hold(Forward(pool).__call__, pool, patience_s=config.boot_timeout_s).__call__
+    codings = tuple(coding.encode() for coding in config.compression)
+    cache: Cache | None = None
+    if config.cache_size_bytes:
+        store = Store(config.cache_size_bytes)
+        rules = Rules(recogniser(config.fingerprint), config.max_cache_item_size_bytes, makes_codings=bool(codings))
+        cache = Cache(handler, store, Serving(store, codings), rules)
+        handler = cache.__call__
+    if codings:
+        handler = Compression(
+            handler,
+            codings,
+            jitter_bytes=config.compression_jitter_bytes,
+            spares_credentials=config.compression_disable_on_auth,
+        ).__call__
     if config.health_path:
-        handler = Health(handler, pool, path=config.health_path).__call__
+        handler = Health(handler, to_worker, pool, path=config.health_path).__call__
     if config.max_request_body_bytes:
         handler = BodyLimit(handler, max_bytes=config.max_request_body_bytes).__call__
     handler = Errors(handler, pages, log_unexpected).__call__
-    return Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies).__call__
+    identify = Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies)
+    return Chain(identify.__call__, None if cache is None else _from_memory(identify, cache))
+
+
+def _from_memory(identify: Identify, cache: Cache) -> AtOnce:
+    def at_once(request: Request) -> Response | None:
+        identify.identify(request)
+        return cache.at_once(request)
+
+    return at_once

@@ -14,10 +14,11 @@ PROBE_HOST = b"localhost"
 
 
 class Health:
-    """Answers for the worker while there is none; else passes probes on with a Host that it knows."""
+    """Answers for the worker while there is none; else passes probes `to_worker` with a Host that it knows."""
 
-    def __init__(self, following: Handler, pool: Pool, *, path: str) -> None:
+    def __init__(self, following: Handler, to_worker: Handler, pool: Pool, *, path: str) -> None:
         self._following = following
+        self._to_worker = to_worker
         self._pool = pool
         self._path = path.encode()
 
@@ -30,6 +31,7 @@ class Health:
                 request.authority = PROBE_HOST
                 if request.origin is not None:
                     request.origin.host = PROBE_HOST
+            return await self._to_worker(request)
         return await self._following(request)
 
 

@@ -151,7 +151,7 @@ class Response:
     Response calls `close`.
     """
 
-    __slots__ = ("body", "content_length", "headers", "status")
+    __slots__ = ("body", "content_length", "head_memo", "headers", "status")
 
     def __init__(
         self,
@@ -160,6 +160,8 @@ class Response:
         body: "Body | Tunnel" = b"",
         content_length: int | None = None,
     ) -> None:
+        self.head_memo: bytes | None = None
+        """b"" if this very response will be sent again: a server may keep here what it has made of its head."""
         self.status = status
         self.headers = headers
         self.body = body
@@ -181,3 +183,6 @@ class Response:
 
 Handler = Callable[[Request], Awaitable[Response]]
 """Answers a request. Expected failures leave it as a ThrustError; see `handlers/chain.py` for who catches them."""
+
+AtOnce = Callable[[Request], Response | None]
+"""Answers a request from memory, without waiting for anything; None if that is not possible. Its body is bytes."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from thrust.errors import ThrustError
 from thrust.http.exchange import Exchange, Observer
-from thrust.http.message import Handler, Response
+from thrust.http.message import AtOnce, Handler, Response
 from thrust.wire.http1.requests import RequestParser
 
 
@@ -54,6 +54,8 @@ class Front:
     observers: Sequence[Observer]
     timeouts: Timeouts
     error_response: Callable[[ThrustError], Response]
+    at_once: AtOnce | None = None
+    """Asked before `handler`, so that what is in memory costs no task."""
     parser: RequestParser = field(default_factory=RequestParser)
     connections: set[Drainable] = field(default_factory=set)
     is_draining: bool = False

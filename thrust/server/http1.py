@@ -106,6 +106,11 @@ class Http1Connection(ClientConnection):
             b"http",
         )
         exchange.request_headers = request.headers
+        if self._front.at_once is not None:
+            response = self._front.at_once(request)
+            if response is not None:
+                self._answer_at_once(response, exchange, head)
+                return
         self._head = head
         task = start_task(self._loop, self._serve(request, exchange, head))
         if not task.done():
@@ -163,6 +168,14 @@ class Http1Connection(ClientConnection):
 
     # Answering
 
+    def _answer_at_once(self, response: Response, exchange: Exchange, head: RequestHead) -> None:
+        """Writes what is in memory, without a task; a client that does not read it waits before its next request."""
+        exchange.status = response.status
+        exchange.response_headers = response.headers
+        self._write_whole(response, cast(bytes, response.body), exchange, head)
+        self._front.finish(exchange)
+        self._end_exchange(head)
+
     async def _serve(self, request: Request, exchange: Exchange, head: RequestHead) -> None:
         """Answers one request; the task of `_receive_head`."""
         try:
@@ -210,8 +223,13 @@ class Http1Connection(ClientConnection):
         if head.method == b"HEAD" or response.status in (204, 304):
             length = _length_without_body(response, body)
             body = b""
-        framing = b"" if length is None else b"content-length: %d\r\n" % length
-        data = self._response_head(response, framing, exchange, head)
+        data = response.head_memo
+        if not data:
+            framing = b"" if length is None else b"content-length: %d\r\n" % length
+            data = self._fields(response, framing, exchange)
+            if response.head_memo is not None:
+                response.head_memo = data
+        data += self._persistence(head)
         exchange.body_bytes = len(body)
         if len(body) <= JOINED_BODY_BYTES:
             self._transport.write(data + body)
@@ -230,7 +248,7 @@ class Http1Connection(ClientConnection):
             framing = b"transfer-encoding: chunked\r\n"
         else:
             head.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
-        self._transport.write(self._response_head(response, framing, exchange, head))
+        self._transport.write(self._fields(response, framing, exchange) + self._persistence(head))
         if response.is_event_stream:
             self._is_event_stream = True
             self._front.notify()
@@ -242,19 +260,21 @@ class Http1Connection(ClientConnection):
         if is_chunked:
             self._transport.write(last_chunk(body.trailers))
 
-    def _response_head(self, response: Response, framing: bytes, exchange: Exchange, head: RequestHead) -> bytes:
-        """The bytes of the response's head; decides whether the connection persists (RFC 9112 §9.3)."""
-        if self._front.is_draining or self._reader is not None or (self._saw_eof and not self._held):
-            head.keep_alive = False
-        if not head.keep_alive:
-            persistence = b"connection: close\r\n"
-        else:
-            persistence = b"" if head.minor_version else b"connection: keep-alive\r\n"
+    def _fields(self, response: Response, framing: bytes, exchange: Exchange) -> bytes:
+        """The head of a response, but for what depends on the connection and the empty line."""
         data = status_line(response.status) + field_lines(response.headers.lines)
         # `find`, because `in` costs ten times as much: it first tries to read its operand as one byte's number.
         has_date = data.find(b"\r\ndate: ") != -1
         date = b"" if has_date else b"date: %b\r\n" % self._front.date(exchange.started_at)
-        return b"%b%b%b%b\r\n" % (data, date, framing, persistence)
+        return b"%b%b%b" % (data, date, framing)
+
+    def _persistence(self, head: RequestHead) -> bytes:
+        """The end of a response's head; decides whether the connection persists (RFC 9112 §9.3)."""
+        if self._front.is_draining or self._reader is not None or (self._saw_eof and not self._held):
+            head.keep_alive = False
+        if not head.keep_alive:
+            return b"connection: close\r\n\r\n"
+        return b"\r\n" if head.minor_version else b"connection: keep-alive\r\n\r\n"
 
     def _send_interim(self, status: int, lines: list[FieldLine]) -> None:
         if self._transport.is_closing() or not self._gate.is_open:

@@ -1,4 +1,4 @@
-"""All fronts that are compared, in the order of the tables. The first is what the ratios refer to."""
+"""All fronts that are compared, in the order of the tables, and which of them have a part in what."""
 
 from benchmarks.load.rivals.base import Rival, Site
 from benchmarks.load.rivals.caddy import CADDY
@@ -6,8 +6,11 @@ from benchmarks.load.rivals.haproxy import HAPROXY
 from benchmarks.load.rivals.hypercorn_httpx import HYPERCORN_HTTPX
 from benchmarks.load.rivals.nginx import NGINX
 from benchmarks.load.rivals.thrust import THRUST
+from benchmarks.load.rivals.varnish import VARNISH, VARNISH_NCSA
 
-RIVALS = (NGINX, HAPROXY, CADDY, THRUST, HYPERCORN_HTTPX)
-BASELINE = NGINX
+RIVALS = (NGINX, HAPROXY, VARNISH, VARNISH_NCSA, CADDY, THRUST, HYPERCORN_HTTPX)
+FORWARDERS = (NGINX, HAPROXY, CADDY, THRUST, HYPERCORN_HTTPX)
+CACHES = (NGINX, VARNISH, VARNISH_NCSA, CADDY, THRUST)
+"""Those from which one expects a cache or compression; Caddy has only the latter."""
 
-__all__ = ["BASELINE", "RIVALS", "Rival", "Site"]
+__all__ = ["CACHES", "FORWARDERS", "RIVALS", "Rival", "Site"]

@@ -41,6 +41,8 @@ class Rival:
     files: Mapping[str, str] = field(default_factory=dict)
     """Configuration: file name → text, written to the run's directory."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    log_writer: tuple[str, ...] = ()
+    """Program and arguments of a process that writes the access log for the front and is counted as part of it."""
     starts_upstream: bool = False
     """The upstream's command line is appended to `arguments` and the upstream is left to the front."""
     version_arguments: tuple[str, ...] = ("--version",)

@@ -1,0 +1,167 @@
+"""One request to the worker for everybody who asks for the same thing at the same time.
+
+The first request for a key that is not stored leads: its flight is registered, and others wait for it to land instead
+of asking the worker too. A flight lands with an outcome that is the same for all who wait, and wakes them all at once:
+the response was stored, it cannot be shared, or the worker failed. If the leader's client leaves before there is an
+answer the flight is lost, and one of those who waited leads anew.
+
+A response that streams is collected by a task of its own, as fast as the worker sends, so that neither the leader's
+client nor any other can hold up those who wait. What turns out to be too large stops being collected at once, and
+streams on to the leader alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+
+from thrust.errors import ThrustError
+from thrust.http.headers import FieldLine
+from thrust.http.message import BodyStream
+
+
+class Outcome(Enum):
+    """How a flight ended for those who waited."""
+
+    STORED = "stored"
+    NOT_SHARED = "not shared"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class Flight:
+    """A request under way, and those who wait for what comes of it."""
+
+    __slots__ = ("_landed", "collecting", "error", "followers", "is_void", "is_wanted", "outcome")
+
+    def __init__(self) -> None:
+        self.collecting: asyncio.Task[None] | None = None
+        """The task that gathers a body that streams."""
+        self.is_wanted = False
+        """Set when the response is wanted also if no client waits for it."""
+        self.outcome: Outcome | None = None
+        self.error: ThrustError | None = None
+        self.followers = 0
+        self.is_void = False
+        """Set when the resource has changed meanwhile (RFC 9111 §4.4): what comes may be sent, but not stored."""
+        self._landed: asyncio.Event | None = None
+
+    def land(self, outcome: Outcome, error: ThrustError | None = None) -> None:
+        """Wakes everybody who waits; only the first landing counts."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.error = error
+        if self._landed is not None:
+            self._landed.set()
+
+    async def landed(self, timeout_s: float) -> Outcome:
+        """How it ended; NOT_SHARED if that takes longer than `timeout_s`."""
+        if self.outcome is not None:
+            return self.outcome
+        if self._landed is None:
+            self._landed = asyncio.Event()
+        self.followers += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._landed.wait()
+        except TimeoutError:
+            return Outcome.NOT_SHARED
+        finally:
+            self.followers -= 1
+        return self.outcome or Outcome.LOST
+
+    def __repr__(self) -> str:
+        state = self.outcome.value if self.outcome is not None else "under way"
+        return f"<Flight {state}, {self.followers} followers>"
+
+
+class Collector:
+    """Gathers a streamed body of up to `max_bytes` and hands it on meanwhile; a BodyStream for the leader's client.
+
+    Its owner awaits `collect` in a task. What is too large is read from the worker at the client's own speed once the
+    client has taken what was gathered. `on_close` tells the owner that the client has left.
+    """
+
+    __slots__ = (
+        "_error",
+        "_gathered",
+        "_grown",
+        "_is_closed",
+        "_is_collecting",
+        "_is_complete",
+        "_max_bytes",
+        "_on_close",
+        "_source",
+        "trailers",
+    )
+
+    def __init__(self, source: BodyStream, max_bytes: int, on_close: Callable[[], None]) -> None:
+        self._source = source
+        self.trailers: list[FieldLine] = source.trailers
+        self._max_bytes = max_bytes
+        self._on_close = on_close
+        self._gathered: list[bytes] = []
+        """What the client has not read yet."""
+        self._error: ThrustError | None = None
+        self._is_closed = False
+        self._is_collecting = True
+        self._is_complete = False
+        self._grown = asyncio.Event()
+
+    async def collect(self) -> bytes | None:
+        """The whole content, None as soon as it is larger than `max_bytes`; raises what reading it raises."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := await self._source.read():
+                if not self._is_closed:
+                    self._gathered.append(piece)
+                    self._grown.set()
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._max_bytes:
+                    return None
+            self._is_complete = True
+            return b"".join(pieces)
+        except ThrustError as error:
+            self._error = error
+            raise
+        finally:
+            self.end()
+
+    async def read(self) -> bytes:
+        """The next content for the client, b"" at the end (BodyStream)."""
+        while not self._gathered:
+            if self._error is not None:
+                raise self._error
+            if self._is_complete:
+                return b""
+            if not self._is_collecting:
+                return await self._source.read()
+            self._grown.clear()
+            await self._grown.wait()
+        piece = b"".join(self._gathered)
+        self._gathered.clear()
+        return piece
+
+    def close(self) -> None:
+        """The client has left, or has everything (BodyStream)."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._gathered.clear()
+        if self._is_collecting:
+            self._on_close()
+        else:
+            self._source.close()
+
+    def end(self) -> None:
+        """Collecting is over, in whatever way; without a client nobody reads the rest."""
+        self._is_collecting = False
+        self._grown.set()
+        if self._is_closed:
+            self._source.close()
+
+    def __repr__(self) -> str:
+        state = "collecting" if self._is_collecting else "complete" if self._is_complete else "given up"
+        return f"<Collector {state}>"

@@ -1,0 +1,174 @@
+"""A stored response and its renditions: the same content once per content coding (RFC 9111 §3, RFC 9110 §8.4).
+
+The handler makes a StoredResponse from what the worker sent and puts it into the store. The worker's content is one
+rendition, plain or coded as it came; others are added when a client first wants them, and replaced when something
+smaller has been made. What is sent for a rendition is prepared once a second, because Age counts seconds, and then
+serves every client of that second. Nothing here does I/O, compresses, or decides anything about freshness.
+"""
+
+from collections.abc import Sequence
+
+from thrust.cache.freshness import Validity
+from thrust.http.coded import coded_lines
+from thrust.http.headers import FieldLine, Headers
+from thrust.http.message import Response
+from thrust.http.negotiation import IDENTITY
+
+Key = tuple[bytes, ...]
+"""Scheme, hosts, port and target: all that selects a resource; compared in full."""
+
+ENTRY_OVERHEAD_BYTES = 3000
+RENDITION_OVERHEAD_BYTES = 3000
+"""What Python's objects around the bytes take, prepared response included; measured by tests/cache/test_store.py."""
+
+HIT_LINES = ((b"x-cache", b"hit"),)
+
+LINE_OVERHEAD_BYTES = 160
+"""A pair and its two bytes objects."""
+
+
+class Rendition:
+    """Stored content in one coding, and the response that is sent for it."""
+
+    __slots__ = ("_hit", "_hit_from_s", "_hit_until_s", "body", "coding", "lines")
+
+    def __init__(self, coding: bytes, body: bytes, lines: list[FieldLine]) -> None:
+        self.coding = coding
+        self.body = body
+        self.lines = lines
+        """All fields but Age and those that tell how the cache was used."""
+        self._hit: Response | None = None
+        self._hit_from_s = self._hit_until_s = 0.0
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of the budget."""
+        return RENDITION_OVERHEAD_BYTES + len(self.body)
+
+    def prepared_hit(self, now_s: float) -> Response | None:
+        """What `hit` made for this second, None if it has not been asked yet: the shortest way (cached-10k)."""
+        return self._hit if self._hit_from_s <= now_s < self._hit_until_s else None
+
+    def hit(self, status: int, validity: Validity, now_s: float) -> Response:
+        """The response to a fresh hit; the same object for a whole second, so that a server can prepare it once."""
+        age_s, ttl_s = validity.age_s(now_s), validity.ttl_s(now_s)
+        lines = [*self.lines, (b"age", b"%d" % age_s), *HIT_LINES, (b"cache-status", b"thrust; hit; ttl=%d" % ttl_s)]
+        response = Response(status, Headers(lines), self.body)
+        response.head_memo = b""
+        # Until Age changes; so does freshness, because lifetimes are whole seconds.
+        self._hit = response
+        self._hit_until_s = validity.received_at_s + age_s + 1 - validity.initial_age_s
+        self._hit_from_s = self._hit_until_s - 1
+        return response
+
+
+class StoredResponse:
+    """One response of the worker, for one combination of the fields in its Vary.
+
+    `lines` are those of the worker without Age, Vary settled (`accept-encoding` included if we may code it), with a
+    Date. `own_coding` is the content coding that the worker applied, identity if none. `is_compressible` says whether
+    other codings may be made of it.
+    """
+
+    __slots__ = (
+        "etag",
+        "is_compressible",
+        "key",
+        "last_modified",
+        "lines",
+        "own_coding",
+        "renditions",
+        "size_bytes",
+        "status",
+        "unprofitable",
+        "validity",
+        "vary_names",
+        "vary_values",
+    )
+
+    def __init__(
+        self,
+        key: Key,
+        status: int,
+        lines: list[FieldLine],
+        body: bytes,
+        validity: Validity,
+        *,
+        own_coding: bytes = IDENTITY,
+        is_compressible: bool = False,
+        vary_names: Sequence[bytes] = (),
+        vary_values: Sequence[bytes | None] = (),
+    ) -> None:
+        self.key = key
+        self.status = status
+        self.validity = validity
+        self.own_coding = own_coding
+        self.is_compressible = is_compressible
+        self.vary_names = tuple(vary_names)
+        self.vary_values = tuple(vary_values)
+        self.unprofitable: frozenset[bytes] = frozenset()
+        """Codings that would make the content longer."""
+        self.renditions: dict[bytes, Rendition] = {}
+        self._describe(lines)
+        self.renditions[own_coding] = Rendition(own_coding, body, self.lines)
+        self.size_bytes = 0
+        self.measure()
+
+    def add(self, coding: bytes, body: bytes) -> Rendition:
+        """The content in one more coding, in place of what there was in it."""
+        self.renditions[coding] = rendition = Rendition(coding, body, self._lines_in(coding))
+        self.measure()
+        return rendition
+
+    def update(self, lines: list[FieldLine], validity: Validity) -> None:
+        """The worker has confirmed the content with new fields (RFC 9111 §4.3.4)."""
+        self.validity = validity
+        self._describe(lines)
+        for coding, rendition in list(self.renditions.items()):
+            self.renditions[coding] = Rendition(coding, rendition.body, self._lines_in(coding))
+        self.measure()
+
+    def rendition_for(self, accepted: Sequence[bytes]) -> Rendition | None:
+        """The rendition to send to a client that accepts these codings, best first; None if it has to be made."""
+        return self.renditions.get(self.coding_for(accepted))
+
+    def coding_for(self, accepted: Sequence[bytes]) -> bytes:
+        """The coding to send to such a client: what the worker made, else the best; plain if there is no other way."""
+        if self.own_coding in accepted and self.own_coding != IDENTITY:
+            return self.own_coding
+        if self.is_compressible:
+            for coding in accepted:
+                if coding not in self.unprofitable:
+                    return coding
+        return IDENTITY
+
+    def measure(self) -> None:
+        """Counts what all of it takes of the budget."""
+        size = ENTRY_OVERHEAD_BYTES + sum(map(len, self.key))
+        size += sum(LINE_OVERHEAD_BYTES + len(name) + len(value) for name, value in self.lines)
+        size += sum(len(value or b"") for value in self.vary_values)
+        self.size_bytes = size + sum(rendition.size_bytes for rendition in self.renditions.values())
+
+    def _describe(self, lines: list[FieldLine]) -> None:
+        headers = Headers(lines)
+        self.lines = lines
+        self.etag = headers.get(b"etag")
+        self.last_modified = headers.get(b"last-modified")
+
+    def _lines_in(self, coding: bytes) -> list[FieldLine]:
+        """The fields of the rendition in `coding`."""
+        if coding == self.own_coding:
+            return self.lines
+        if coding != IDENTITY:
+            return coded_lines(self.lines, coding)
+        # Decoded for the rare client that takes nothing else: a tag must not stand for two representations.
+        etag = None if self.etag is None or self.etag.startswith(b"W/") else b"W/" + self.etag
+        return [
+            (name, etag or value if name == b"etag" else value)
+            for name, value in self.lines
+            if name != b"content-encoding"
+        ]
+
+    def __repr__(self) -> str:
+        codings = b", ".join(self.renditions).decode()
+        return f"<StoredResponse {self.status} {self.key[-1]!r} {codings} {self.size_bytes} bytes>"

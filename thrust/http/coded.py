@@ -1,0 +1,42 @@
+"""The fields of a message whose content has been coded on the way (RFC 9110 §8.4, §8.8.3.3, §12.5.5).
+
+Called wherever we code what the worker sent plain: by the compression handler for a response that passes through, by
+the cache for one that it keeps, later for files.
+"""
+
+from thrust.http.conditions import etag_for
+from thrust.http.fields import cache_control
+from thrust.http.headers import FieldLine, Headers, tokens
+
+# What was said of the content as it was: checksums (RFC 9530, RFC 3230), and that parts of it can be had.
+_OF_PLAIN_CONTENT = frozenset(
+    {b"accept-ranges", b"content-digest", b"content-encoding", b"content-md5", b"digest", b"repr-digest"}
+)
+
+
+def coded_lines(lines: list[FieldLine], coding: bytes) -> list[FieldLine]:
+    """The fields of a response after its content was coded: Content-Encoding, and an entity-tag of its own."""
+    kept = [
+        (name, etag_for(value, coding) if name == b"etag" else value)
+        for name, value in lines
+        if name not in _OF_PLAIN_CONTENT
+    ]
+    kept.append((b"content-encoding", coding))
+    return kept
+
+
+def varying_by_coding(lines: list[FieldLine]) -> list[FieldLine]:
+    """`lines` with Accept-Encoding in Vary; the same list if it, or `*`, is there already."""
+    values = [value for name, value in lines if name == b"vary"]
+    if not values:
+        return [*lines, (b"vary", b"accept-encoding")]
+    named = tokens(values)
+    if b"accept-encoding" in named or b"*" in named:
+        return lines
+    others = [line for line in lines if line[0] != b"vary"]
+    return [*others, (b"vary", b", ".join([*values, b"accept-encoding"]))]
+
+
+def forbids_transformation(headers: Headers) -> bool:
+    """Whether the content has to stay as the worker made it (`no-transform`, RFC 9111 §5.2.2.6)."""
+    return b"no-transform" in cache_control(headers.get_all(b"cache-control"))
