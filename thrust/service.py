@@ -6,6 +6,7 @@ worker, exit with its code. Everything together has THRUST_SHUTDOWN_TIMEOUT; a s
 """
 
 import asyncio
+import gc
 import math
 import os
 import resource
@@ -39,6 +40,9 @@ MAX_OPEN_FILES = 65536
 SETTLE_S = 0.05
 """Between a signal to stop and the closing of the listening sockets: clients that wait in the backlog are accepted, and
 what they have sent is read, instead of being reset."""
+
+COLLECT_AFTER = 20_000
+"""New objects between two collections, where Python has 700 to 2,000. Some 30 live per idle connection."""
 
 RESERVED_FILES = 32
 """Descriptors for everything but clients and their connections to the worker."""
@@ -127,6 +131,7 @@ class Service:
         """The exit code, when the worker has ended, by itself or because we were told to stop."""
         self._take_signals()
         await self._listener.start()
+        _relax_collector()
         self._log.info("listening", host=self._config.host or "*", port=self._public_port)
         try:
             code = await self._supervisor.run()
@@ -222,6 +227,12 @@ class Service:
         error = context.get("exception")
         trace = "".join(format_exception(error)) if error is not None else ""
         self._log.error("internal error", error=context.get("message", ""), traceback=trace)
+
+
+def _relax_collector() -> None:
+    """Lets Python look for cycles of garbage less often: requests leave none, errors few (benchmark forward-1k)."""
+    gc.freeze()  # what exists now lives as long as the program
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _open_files_limit() -> int:

@@ -36,9 +36,23 @@ def cut_at(data: bytes, positions: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
 
 
+_SAID_BY_A_REQUEST = (
+    "method",
+    "target",
+    "authority",
+    "minor_version",
+    "content_length",
+    "keep_alive",
+    "expects_continue",
+    "wants_upgrade",
+)
+
+
 def seen_in(head: RequestHead | ResponseHead) -> dict[str, Any]:
     """Everything that a head says, comparable."""
-    return {name: getattr(head, name) for name in type(head).__slots__}
+    if isinstance(head, ResponseHead):
+        return {name: getattr(head, name) for name in ResponseHead.__slots__}
+    return {name: getattr(head, name) for name in _SAID_BY_A_REQUEST} | {"lines": head.headers.lines}
 
 
 @dataclass

@@ -18,6 +18,13 @@ ORIGIN = Origin(
 )
 
 
+def test_a_request_whose_start_nobody_told_starts_when_it_arrived() -> None:
+    request = make_request()
+    request.exchange.started_at = 1_800_000_000.25
+    request.origin = Origin(b"a", b"a", b"http", b"h", b"80", b"", b"id")
+    assert b"\r\nx-request-start: t=1800000000250\r\n" in request_head(request)
+
+
 @pytest.mark.parametrize(
     "method, body, content_length, framing",
     [

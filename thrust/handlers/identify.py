@@ -91,24 +91,26 @@ class Identify:
         """Where the request comes from, believing what was `said`; noted in the record too."""
         exchange = request.exchange
         peer = exchange.peer_address.encode()
-        scheme, host, forwarded_for, port, request_id = request.scheme, request.authority, peer, b"", b""
-        if said:
-            if earlier := said.get(b"x-forwarded-for"):
-                exchange.remote_address = self._client_among(earlier, exchange.peer_address)
-                forwarded_for = earlier + b", " + peer
-            proto = said.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
-            scheme = proto if proto in _DEFAULT_PORTS else scheme
-            host = _first_host(said.get(b"x-forwarded-host")) or host
-            port = said.get(b"x-forwarded-port", b"")
-            request_id = said.get(b"x-request-id", b"")
-        if not request_id or not _REQUEST_ID.fullmatch(request_id):
-            request_id = b"%032x" % _new_id_bits(128)
-        exchange.request_id = request_id.decode()
+        scheme, host = request.scheme, request.authority
+        if not said:
+            exchange.request_id = request_id = f"{_new_id_bits(128):032x}"
+            port = _port_of(host) or _DEFAULT_PORTS[scheme]
+            return Origin(peer, peer, scheme, host, port, b"", request_id.encode())
+        forwarded_for = peer
+        if earlier := said.get(b"x-forwarded-for"):
+            exchange.remote_address = self._client_among(earlier, exchange.peer_address)
+            forwarded_for = earlier + b", " + peer
+        proto = said.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
+        scheme = proto if proto in _DEFAULT_PORTS else scheme
+        host = _first_host(said.get(b"x-forwarded-host")) or host
+        port = said.get(b"x-forwarded-port", b"")
         if not port.isdigit() or len(port) > 5:
             port = _port_of(host) or _DEFAULT_PORTS[scheme]
-        request_start = said.get(b"x-request-start") or b"t=%d" % (exchange.started_at * 1000)
-        address, forwarded = exchange.remote_address.encode(), said.get(b"forwarded", b"")
-        return Origin(address, forwarded_for, scheme, host, port, request_start, request_id, forwarded)
+        said_id = said.get(b"x-request-id", b"")
+        exchange.request_id = said_id.decode() if _REQUEST_ID.fullmatch(said_id) else f"{_new_id_bits(128):032x}"
+        address, request_start = exchange.remote_address.encode(), said.get(b"x-request-start", b"")
+        identity = exchange.request_id.encode()
+        return Origin(address, forwarded_for, scheme, host, port, request_start, identity, said.get(b"forwarded", b""))
 
     def _is_trusted(self, peer_address: str) -> bool:
         return self._trusts_clients and (not self._proxies or self._is_proxy(peer_address))

@@ -42,7 +42,7 @@ class Origin:
     """Where a request comes from, as far as we know or trust those who say so (`handlers/identify.py`).
 
     Bytes as they are written to the worker: `forwarded_for` is the list of addresses up to our peer, `forwarded` the
-    trusted peer's own Forwarded field (RFC 7239), `request_start` Unix time in the form `t=<milliseconds>`.
+    trusted peer's own Forwarded field (RFC 7239), `request_start` its X-Request-Start, b"" if it did not say any.
     """
 
     __slots__ = ("address", "forwarded", "forwarded_for", "host", "port", "request_id", "request_start", "scheme")

@@ -16,8 +16,8 @@ from typing import cast
 from thrust.errors import BadMessage, ClientGone, ThrustError
 from thrust.flow import STREAM_HIGH_WATER_BYTES, BodyBuffer, start_task
 from thrust.http.exchange import Exchange
-from thrust.http.headers import FieldLine, Headers
-from thrust.http.message import Body, BodyStream, Request, Response, Tunnel
+from thrust.http.headers import FieldLine
+from thrust.http.message import Body, BodyStream, Response, Tunnel
 from thrust.server.connection import LINGER_S, ClientConnection
 from thrust.server.front import Front
 from thrust.server.sockets import was_reset
@@ -88,40 +88,27 @@ class Http1Connection(ClientConnection):
         self._exchange = exchange = Exchange(self.peer_address, time.time(), time.perf_counter())
         head = self._front.parser.parse(head_bytes)
         self._read_deadline.clear()
+        head.exchange = exchange
         _describe(exchange, head)
-        body = self._begin_body(head, self._heads.rest)
+        if head.content_length != 0:
+            head.body = self._begin_body(head, exchange, self._heads.rest)
+        elif self._heads.rest:
+            self._hold(self._heads.rest)
         self._heads.rest = b""
-        # Without keywords CPython makes the object without leaving its interpreter (benchmark forward-1k).
-        request = Request(
-            head.method,
-            head.target,
-            Headers(head.lines),
-            head.authority,
-            exchange,
-            body,
-            head.content_length,
-            head.expects_continue,
-            head.wants_upgrade,
-            self._send_interim if head.minor_version else None,
-            b"http",
-        )
-        exchange.request_headers = request.headers
         if self._front.at_once is not None:
-            response = self._front.at_once(request)
+            response = self._front.at_once(head)
             if response is not None:
                 self._answer_at_once(response, exchange, head)
                 return
+        if head.minor_version:
+            head.send_interim = self._send_interim
         self._head = head
-        task = start_task(self._loop, self._serve(request, exchange, head))
+        task = start_task(self._loop, self._serve(head, exchange))
         if not task.done():
             self._task = task
 
-    def _begin_body(self, head: RequestHead, data: bytes) -> Body:
+    def _begin_body(self, head: RequestHead, exchange: Exchange, data: bytes) -> Body:
         """The body of a request: bytes if `data` holds all of it, else a stream; what follows it is held."""
-        if head.content_length == 0:
-            if data:
-                self._hold(data)
-            return b""
         reader: BodyReader
         reader = ChunkedReader(BadMessage) if head.content_length is None else FixedLengthReader(head.content_length)
         content = reader.feed(data) if data else b""
@@ -130,7 +117,7 @@ class Http1Connection(ClientConnection):
                 self._hold(reader.rest)
             head.expects_continue = False
             if head.content_length is None:
-                cast(Exchange, self._exchange).request_content_length = len(content)
+                exchange.request_content_length = len(content)
             return content
         self._reader = reader
         self._body = body = BodyBuffer(self._loop, self, self._abandon_body)
@@ -176,10 +163,10 @@ class Http1Connection(ClientConnection):
         self._front.finish(exchange)
         self._end_exchange(head)
 
-    async def _serve(self, request: Request, exchange: Exchange, head: RequestHead) -> None:
+    async def _serve(self, head: RequestHead, exchange: Exchange) -> None:
         """Answers one request; the task of `_receive_head`."""
         try:
-            response = await self._front.handler(request)
+            response = await self._front.handler(head)
             exchange.status = response.status
             exchange.response_headers = response.headers
             if isinstance(response.body, bytes):
@@ -320,7 +307,8 @@ class Http1Connection(ClientConnection):
             self._loop.call_soon(self._take_held)
         else:
             self._read_deadline.set(self._front.timeouts.idle_s)
-            self.resume_reading()
+            if self._read_paused:
+                self.resume_reading()
 
     def _take_held(self) -> None:
         if self._head is not None or self._transport.is_closing():
@@ -346,8 +334,8 @@ class Http1Connection(ClientConnection):
         exchange.status = response.status
         exchange.error = str(error)
         exchange.response_headers = response.headers
-        head = RequestHead()
-        head.method, head.minor_version, head.keep_alive = b"", 1, False
+        head = RequestHead(b"", 1)
+        head.keep_alive = False
         self._write_whole(response, cast(bytes, response.body), exchange, head)
         self._front.finish(exchange)
         self._exchange = None
@@ -472,7 +460,9 @@ def _describe(exchange: Exchange, head: RequestHead) -> None:
     exchange.path, _, exchange.query = head.target.decode().partition("?")
     exchange.host = head.authority.decode()
     exchange.protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
-    exchange.request_content_length = head.content_length or 0
+    exchange.request_headers = head.headers
+    if head.content_length:
+        exchange.request_content_length = head.content_length
 
 
 def _length_without_body(response: Response, body: bytes) -> int | None:

@@ -24,13 +24,13 @@ def request_head(request: Request) -> bytes:
         request.target,
         request.authority,
         field_lines(request.headers.lines),
-        _origin_lines(request.origin) if request.origin is not None else b"",
+        _origin_lines(request.origin, request) if request.origin is not None else b"",
         framing,
     )
 
 
-def _origin_lines(origin: Origin) -> bytes:
-    """The field lines that tell the worker where a request comes from."""
+def _origin_lines(origin: Origin, request: Request) -> bytes:
+    """The field lines that tell the worker where a request comes from, and when (`t=<Unix time in milliseconds>`)."""
     lines = (
         b"x-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-port: %b\r\n"
         b"x-real-ip: %b\r\nx-request-start: %b\r\nx-request-id: %b\r\n"
@@ -40,7 +40,7 @@ def _origin_lines(origin: Origin) -> bytes:
         origin.scheme,
         origin.port,
         origin.address,
-        origin.request_start,
+        origin.request_start or b"t=%d" % (request.exchange.started_at * 1000),
         origin.request_id,
     )
     return lines + b"forwarded: %b\r\n" % origin.forwarded if origin.forwarded else lines

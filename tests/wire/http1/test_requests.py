@@ -63,8 +63,8 @@ def test_a_parser_keeps_nothing_of_the_head_before() -> None:
     with pytest.raises(BadMessage):
         parser.parse(head_with(b"Content-Length: x"))
     second = parser.parse(head_with(b"B: 2"))
-    assert first.lines == [(b"a", b"1")]
-    assert second.lines == [(b"b", b"2")]
+    assert first.headers.lines == [(b"a", b"1")]
+    assert second.headers.lines == [(b"b", b"2")]
 
 
 @pytest.mark.parametrize(

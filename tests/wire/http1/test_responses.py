@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.wire_streams import Cut, bytewise, read_responses, whole
+from tests.support.wire_streams import Cut, bytewise, read_responses, seen_in, whole
 from thrust.errors import UpstreamError
+from thrust.wire.http1 import responses
 from thrust.wire.http1.heads import MAX_FIELDS, MAX_HEAD_BYTES
 from thrust.wire.http1.responses import ResponseParser, has_body
 
@@ -262,3 +263,36 @@ def test_interim_responses_come_before_the_final_one(cut: Cut) -> None:
     assert outcome.error is None
     assert [message.head["status"] for message in outcome.messages] == [100, 103, 200, 304]
     assert [message.content for message in outcome.messages] == [b"", b"", b"ab", b""]
+
+
+# --- What is remembered -----------------------------------------------------------------------------------------------
+
+
+def test_a_head_that_comes_again_is_understood_in_the_same_way_and_apart() -> None:
+    parser = ResponseParser()
+    head = head_with(b"A: 1", b"Content-Length: 3", b"Connection: close")
+    first = parser.parse(head)
+    expected = seen_in(first)
+    first.lines.append((b"b", b"2"))
+    first.content_length, first.keep_alive = 7, True
+    second = parser.parse(head)
+    second.lines.clear()
+    third = parser.parse(head)
+    assert seen_in(third) == {**expected, "lines": [(b"a", b"1")], "content_length": 3, "keep_alive": False}
+
+
+def test_a_cookie_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = ResponseParser()
+    calls = []
+    understand = responses._understand
+    monkeypatch.setattr(responses, "_understand", lambda *head: calls.append(head) or understand(*head))
+    for head in (head_with(b"A: 1"), head_with(b"SET-Cookie: a=1")):
+        assert seen_in(parser.parse(head)) == seen_in(parser.parse(head))
+    assert len(calls) == 3
+
+
+def test_a_worker_whose_heads_all_differ_is_forgotten_from_time_to_time() -> None:
+    parser = ResponseParser()
+    for number in range(3 * responses.MAX_REMEMBERED_HEADS):
+        assert parser.parse(head_with(b"A: %d" % number)).lines == [(b"a", b"%d" % number)]
+    assert len(parser._heads) <= responses.MAX_REMEMBERED_HEADS

@@ -13,7 +13,8 @@ from ipaddress import AddressValueError, IPv6Address
 import httptools
 
 from thrust.errors import BadMessage
-from thrust.http.headers import HOP_BY_HOP, FieldLine, tokens
+from thrust.http.headers import HOP_BY_HOP, FieldLine, Headers, tokens
+from thrust.http.message import Request
 from thrust.wire.http1.heads import (
     FIELD_LINES,
     MAX_FIELDS,
@@ -55,33 +56,28 @@ _FRAGMENT = ord("#")
 _RARE_FIELDS = _FRAMING_FIELDS - {b"host", b"connection"}
 
 
-class RequestHead:
-    """What a request head says; `content_length` is None when chunked.
+class RequestHead(Request):
+    """A Request as its head tells it, and what the head says about the connection.
 
-    `lines` holds end-to-end fields only, and neither Host, Content-Length nor Expect, which have attributes here.
+    Whoever received it adds `exchange`, and `body` and `send_interim` where there are any. `headers` hold end-to-end
+    fields only.
     """
 
-    __slots__ = (
-        "authority",
-        "content_length",
-        "expects_continue",
-        "keep_alive",
-        "lines",
-        "method",
-        "minor_version",
-        "target",
-        "wants_upgrade",
-    )
+    __slots__ = ("keep_alive", "minor_version")
 
-    method: bytes
-    target: bytes
-    authority: bytes
     minor_version: int
-    lines: list[FieldLine]
-    content_length: int | None
     keep_alive: bool
-    expects_continue: bool
-    wants_upgrade: bool
+
+    def __init__(self, method: bytes, minor_version: int) -> None:
+        # Not by way of Request's, which asks for what nobody knows yet (benchmark forward-1k).
+        self.method = method
+        self.minor_version = minor_version
+        self.keep_alive = minor_version == 1
+        self.content_length = 0
+        self.expects_continue = self.wants_upgrade = False
+        self.origin = self.send_interim = None
+        self.scheme = b"http"
+        self.body = b""
 
 
 class RequestParser:
@@ -125,25 +121,20 @@ def _understand(method: bytes, target: bytes, minor_version: int, lines: list[Fi
     if len(lines) > MAX_FIELDS:
         raise BadMessage(f"{len(lines)} field lines, at most {MAX_FIELDS} are accepted", status=431)
 
-    head = RequestHead()
-    head.method = method
-    head.minor_version = minor_version
-    head.content_length = 0
-    head.keep_alive = minor_version == 1
-    head.expects_continue = head.wants_upgrade = False
+    head = RequestHead(method, minor_version)
     fields = dict(lines)
     is_plain = len(fields) == len(lines) and minor_version == 1 and _RARE_FIELDS.isdisjoint(fields)
     if is_plain and fields.pop(b"connection", b"keep-alive") == b"keep-alive":
         # The common request of a keep-alive client (benchmark forward-1k): nothing but Host to look at.
         host = fields.pop(b"host", None)
-        head.lines = list(fields.items())
+        head.headers = Headers(list(fields.items()))
     else:
         special = [line for line in lines if line[0] in _FRAMING_FIELDS]
         host = _apply_framing(head, special)
         dropped = _SAID_APART | _nominated(special)
-        head.lines = [line for line in lines if line[0] not in dropped]
+        head.headers = Headers([line for line in lines if line[0] not in dropped])
         if b"trailers" in _members([value for name, value in special if name == b"te"]):
-            head.lines.append((b"te", b"trailers"))
+            head.headers.add(b"te", b"trailers")
     head.target, head.authority = _resolve_target(method, target, host, minor_version)
     return head
 
