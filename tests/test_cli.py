@@ -70,7 +70,7 @@ def test_version() -> None:
 
 
 def test_print_config_shows_each_setting_its_value_and_where_it_comes_from() -> None:
-    environ = {"TARGET_PORT": "4000", "HTTP_PORT": "80", "THRUST_COMPRESSION": "gzip", "THRUSTER_CACHE_SIZE": "1048576"}
+    environ = {"TARGET_PORT": "4000", "HTTP_PORT": "80", "H2C_ENABLED": "1", "THRUSTER_CACHE_SIZE": "1048576"}
     result = run("--print-config", environ=environ)
     assert result.returncode == 0
     shown = columns(result.stdout)
@@ -80,7 +80,7 @@ def test_print_config_shows_each_setting_its_value_and_where_it_comes_from() -> 
     assert shown["THRUST_WORKER_PORT"] == ["4000", "TARGET_PORT"]
     assert shown["CACHE_SIZE"] == ["1MB", "THRUSTER_CACHE_SIZE"]
     assert shown["HTTP_IDLE_TIMEOUT"] == ["120s", "default"]
-    assert "thrust: warning: THRUST_COMPRESSION has no effect yet" in result.stderr
+    assert "thrust: warning: H2C_ENABLED has no effect yet" in result.stderr
 
 
 def test_print_config_hides_secrets() -> None:

@@ -461,6 +461,8 @@ BUILT = {
     *("idle_timeout_s", "read_timeout_s", "write_timeout_s"),
     *("worker_timeout_s", "boot_timeout_s", "shutdown_timeout_s"),
     *("forward_headers", "trusted_proxies", "log_requests", "debug", "log_format", "log_exclude"),
+    *("cache_size_bytes", "max_cache_item_size_bytes", "fingerprint"),
+    *("compression", "compression_disable_on_auth", "compression_jitter_bytes"),
 }
 
 

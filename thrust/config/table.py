@@ -346,7 +346,6 @@ class Config:
         "memory for cached responses; 0 turns the cache off",
         _CACHE,
         thruster="CACHE_SIZE",
-        pending="the cache",
     )
     max_cache_item_size_bytes: int = _setting(
         "THRUST_MAX_CACHE_ITEM_SIZE",
@@ -355,7 +354,6 @@ class Config:
         "a larger body is not cached",
         _CACHE,
         thruster="MAX_CACHE_ITEM_SIZE",
-        pending="the cache",
     )
     fingerprint: "re.Pattern[bytes] | bool" = _setting(
         "THRUST_FINGERPRINT",
@@ -364,7 +362,6 @@ class Config:
         "expression found in paths whose content never changes, instead of the built-in rule; empty or off: none",
         _CACHE,
         empty_is_off=True,
-        pending="the cache",
     )
     compression: tuple[str, ...] = _setting(
         "THRUST_COMPRESSION",
@@ -374,16 +371,14 @@ class Config:
         _CACHE,
         thruster="GZIP_COMPRESSION_ENABLED",
         thruster_kind=values.CODING_SWITCH,
-        pending="compression",
     )
     compression_disable_on_auth: bool = _setting(
         "GZIP_COMPRESSION_DISABLE_ON_AUTH",
         values.SWITCH,
         False,
-        "no compression for requests with a cookie or Authorization (BREACH)",
+        "no compression of dynamic responses to requests with Cookie, Authorization or X-CSRF-Token (BREACH)",
         _CACHE,
         thruster="GZIP_COMPRESSION_DISABLE_ON_AUTH",
-        pending="compression",
     )
     compression_jitter_bytes: int = _setting(
         "GZIP_COMPRESSION_JITTER",
@@ -392,7 +387,6 @@ class Config:
         "compressed dynamic responses vary by up to so much (BREACH); 0: off",
         _CACHE,
         thruster="GZIP_COMPRESSION_JITTER",
-        pending="compression",
     )
 
     send_file_header: str | None = _setting(

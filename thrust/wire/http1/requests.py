@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
+from typing import cast
 
 import httptools
 
@@ -53,6 +54,13 @@ _FRAMING_FIELDS = frozenset(
 )
 _SAID_APART = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 _FRAGMENT = ord("#")
+
+MAX_REMEMBERED_LINES = 2048
+MAX_REMEMBERED_BYTES = 256
+"""Per line, of fields and of targets each. All are forgotten when there are too many: at most 1.5 MB."""
+
+_CREDENTIAL = re.compile(rb"(authorization|cookie):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)", re.IGNORECASE)
+_NOT_REMEMBERED = frozenset({b"authorization", b"content-length", b"cookie", b"transfer-encoding"})
 _RARE_FIELDS = _FRAMING_FIELDS - {b"host", b"connection"}
 
 
@@ -81,12 +89,20 @@ class RequestHead(Request):
 
 
 class RequestParser:
-    """Parses request heads; stateless between heads, so one serves all connections of an event loop."""
+    """Parses request heads; stateless but for its memory, so one serves all connections of an event loop.
 
-    __slots__ = ("_lines",)
+    Every browser sends the same User-Agent, Accept and the like with each request, and many ask for the same targets.
+    Such a line is remembered once both our grammar and httptools have read it, as part of a head that was sound; a head
+    of nothing but remembered lines is put together from them, at a third of the price (benchmark cached-10k). What
+    frames a message or is a secret is never remembered, nor does a credential keep the rest of its head from that.
+    """
+
+    __slots__ = ("_known_lines", "_known_starts", "_lines")
 
     def __init__(self) -> None:
         self._lines: list[FieldLine] = []
+        self._known_starts: dict[bytes, tuple[bytes, bytes, int]] = {}
+        self._known_lines: dict[bytes, FieldLine] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools for each field line."""
@@ -97,6 +113,32 @@ class RequestParser:
 
         Raises BadMessage: 400, 414 (target), 431 (number of fields), 501 (method, transfer coding), 505 (version).
         """
+        raw_start, *raw_lines = head[:-4].split(b"\r\n")
+        start = self._known_starts.get(raw_start)
+        if start is not None:
+            lines = list(map(self._known_lines.get, raw_lines))
+            if None not in lines or _read_credentials(lines, raw_lines):
+                return _understand(*start, cast(list[FieldLine], lines))
+        parsed = self._parse(head)
+        self._remember(raw_start, raw_lines, parsed)
+        return parsed
+
+    def _remember(self, raw_start: bytes, raw_lines: list[bytes], parsed: RequestHead) -> None:
+        """Keeps the lines of a sound head, as far as they are likely to come again."""
+        start = parsed.method, parsed.target, parsed.minor_version
+        if len(raw_start) <= MAX_REMEMBERED_BYTES and raw_start == b"%b %b HTTP/1.%d" % start:
+            if len(self._known_starts) >= MAX_REMEMBERED_LINES:
+                self._known_starts.clear()
+            self._known_starts[raw_start] = start
+        if len(raw_lines) != len(self._lines):
+            return
+        for raw, line in zip(raw_lines, self._lines, strict=True):
+            if len(raw) <= MAX_REMEMBERED_BYTES and line[0] not in _NOT_REMEMBERED and raw not in self._known_lines:
+                if len(self._known_lines) >= MAX_REMEMBERED_LINES:
+                    self._known_lines.clear()
+                self._known_lines[raw] = line
+
+    def _parse(self, head: bytes) -> RequestHead:
         match = _REQUEST_HEAD.fullmatch(head)
         if match is None:
             raise _explain(head)
@@ -113,6 +155,17 @@ class RequestParser:
         if head.find(b" \r\n") != -1 or head.find(b"\t\r\n") != -1:
             self._lines = without_trailing_space(self._lines)
         return _understand(match[1], match[2], int(match[3]), self._lines)
+
+
+def _read_credentials(lines: list[FieldLine | None], raw_lines: list[bytes]) -> bool:
+    """Fills in those of `lines` that are secrets; False if another one is not known either."""
+    for index, line in enumerate(lines):
+        if line is None:
+            match = _CREDENTIAL.fullmatch(raw_lines[index])
+            if match is None:
+                return False
+            lines[index] = match[1].lower(), match[2].rstrip(b"\t ")
+    return True
 
 
 def _understand(method: bytes, target: bytes, minor_version: int, lines: list[FieldLine]) -> RequestHead:
