@@ -4,6 +4,8 @@ They stand for the clients: the reference implementations of brotli and zstd are
 """
 
 import random
+import shutil
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -79,6 +81,14 @@ def decoded(coding: bytes, content: bytes) -> bytes:
             assert member.eof and not member.unused_data
             return result
     raise AssertionError(coding)
+
+
+def curl_knows(coding: bytes) -> bool:
+    """Whether there is a curl here, and it decodes `coding`."""
+    if shutil.which("curl") is None:
+        return False
+    features = subprocess.run(["curl", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    return {b"br": "brotli", b"zstd": "zstd", b"gzip": "libz"}[coding] in features.split()
 
 
 def zstd_frame(content: bytes, window_log: int) -> bytes:

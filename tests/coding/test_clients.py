@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.coding.reference import text
+from tests.coding.reference import curl_knows, text
 from thrust.coding.codings import CODINGS, compress_quickly, encoder
 
 PADDINGS_BYTES = range(301)
@@ -56,13 +56,6 @@ def server() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def curl_knows(coding: bytes) -> bool:
-    if shutil.which("curl") is None:
-        return False
-    features = subprocess.run(["curl", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-    return {b"br": "brotli", b"zstd": "zstd", b"gzip": "libz"}[coding] in features.split()
 
 
 @pytest.mark.parametrize("coding", CODINGS, ids=bytes.decode)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from thrust.http.conditions import (
     CODINGS,
+    confirmed_tag,
     etag_for,
     etag_without_coding,
     evaluate,
@@ -353,3 +354,26 @@ def test_a_worker_cannot_continue_what_we_coded() -> None:
 def test_fields_without_our_tags_are_not_copied() -> None:
     lines = headers_of('Cookie: a~br | If-None-Match: "a" | If-Match: "b" | If-Range: "c~br"').lines
     assert for_worker(lines) is lines
+
+
+@pytest.mark.parametrize(
+    ("known", "etag", "accepted", "confirmed"),
+    [
+        ('"a~br"', b'"a"', (b"br",), b'"a~br"'),
+        ('"a, b~br"', b'"a, b"', (b"br",), b'"a, b~br"'),
+        ('"a~gzip", "a~br"', b'"a"', (b"br", b"gzip", b"identity"), b'"a~br"'),
+        ('"a~gzip", "a~br"', b'"a~gzip"', (b"br", b"gzip", b"identity"), b'"a~br"'),
+        ('"a~gzip" | If-None-Match: "a~br"', b'"a"', (b"br",), b'"a~br"'),
+        ('"a~br", "a"', b'"a"', (b"identity",), b'"a"'),
+        ('"b~br", "a~gzip"', b'"a"', (b"br",), b'"a~gzip"'),
+        ('W/"a~br"', b'"a"', (b"br",), b'W/"a~br"'),
+        ('"a~br"', b'W/"a"', (b"br",), b'"a~br"'),
+        ('"a~br"', b'"b"', (b"br",), b'"b"'),
+        ("*", b'"a"', (b"br",), b'"a"'),
+        ("", b'"a"', (), b'"a"'),
+    ],
+)
+def test_a_304_is_about_the_tag_that_the_client_has(
+    known: str, etag: bytes, accepted: tuple[bytes, ...], confirmed: bytes
+) -> None:
+    assert confirmed_tag(headers_of(f"If-None-Match: {known}"), etag, accepted) == confirmed

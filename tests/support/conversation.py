@@ -26,7 +26,8 @@ time passing. At the end nobody may have received more than was written down, no
 ended that is not spoken of, and nothing may be left behind.
 
 Real are the server's connection, the whole chain of handlers, the pool and its connections; transports and clock are
-`memory_transport` and `clock`.
+`memory_transport` and `clock`, with which the time of day goes too (`wall_clock`). What the cache has coded in the
+background is coded when the conversation says so.
 """
 
 import asyncio
@@ -36,9 +37,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.background_coding import CoderOnDemand, coding_on_demand
 from tests.support.clock import run_jumping
 from tests.support.memory_network import MemoryLoop, Port
 from tests.support.memory_transport import READ_BYTES, Peer
+from tests.support.wall_clock import wall_clock
 from thrust.config import Config
 from thrust.handlers import chain
 from thrust.handlers.errors import ErrorPages
@@ -65,6 +68,7 @@ class Stage:
         config = Config(**{"cache_size_bytes": 0, "compression": (), **settings})
         pages = ErrorPages(config.bad_gateway_page)
         self.loop = loop
+        self.coder = CoderOnDemand()
         self.exchanges: list[Exchange] = []
         self.observers: list[Observer] = [self.exchanges.append]
         self.unexpected: list[BaseException] = []
@@ -146,12 +150,14 @@ def perform(story: Story, *, read_bytes: int = READ_BYTES, **settings: Any) -> S
     async def performance() -> Stage:
         __tracebackhide__ = True
         stage = Stage(loop, **settings)
-        await story(stage)
+        with coding_on_demand(stage.coder):
+            await story(stage)
         await stage.strike()
         return stage
 
     _told.append(loop.errors)
-    stage = run_jumping(performance, lambda: loop)
+    with wall_clock(loop):
+        stage = run_jumping(performance, lambda: loop)
     assert_nothing_was_told(generation=0)
     return stage
 
@@ -407,6 +413,7 @@ EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     r"thrust has no worker": lambda script, match: script.stage.pool.close(),
     r"thrust has a worker on port (?P<port>\d+)": lambda script, match: script.stage.open(int(match["port"])),
     r"thrust gives the worker up: (?P<reason>.*)": lambda script, match: script.stage.pool.give_up(match["reason"]),
+    r"the best codings are made": lambda script, match: script.stage.coder.work(),
     r"thrust stops accepting": lambda script, match: script.stage.listener.stop_accepting(),
     r"thrust ends streams": lambda script, match: script.stage.listener.end_streams(),
     r"thrust aborts the worker's connections": lambda script, match: script.stage.pool.abort(),

@@ -1,22 +1,26 @@
 """One request to the worker for everybody who asks for the same thing at the same time.
 
-The first request for a key that is not stored leads: its flight is registered, and others wait for it to land instead
-of asking the worker too. A flight lands with an outcome that is the same for all who wait, and wakes them all at once:
-the response was stored, it cannot be shared, or the worker failed. If the leader's client leaves before there is an
-answer the flight is lost, and one of those who waited leads anew.
+The first request for something that is not stored leads: its flight is registered, and others wait for it to land
+instead of asking the worker too. A flight lands with an outcome that is the same for all who wait, and wakes them all
+at once: the response was stored, it cannot be shared, or the worker failed. If the leader's client leaves before there
+is an answer the flight is lost, and one of those who waited leads anew.
 
 A response that streams is collected by a task of its own, as fast as the worker sends, so that neither the leader's
 client nor any other can hold up those who wait. What turns out to be too large stops being collected at once, and
-streams on to the leader alone.
+streams on to the leader alone; so does what finds no room beside all others that are being collected.
 """
 
 import asyncio
 from collections.abc import Callable
 from enum import Enum
 
-from thrust.errors import ThrustError
+from thrust.cache.stored import Key
+from thrust.errors import ThrustError, UpstreamError
 from thrust.http.headers import FieldLine
 from thrust.http.message import BodyStream
+
+Place = tuple[Key, tuple[bytes | None, ...] | None]
+"""A key and, once it is known by which fields the resource varies, their values."""
 
 
 class Outcome(Enum):
@@ -29,23 +33,37 @@ class Outcome(Enum):
 
 
 class Flight:
-    """A request under way, and those who wait for what comes of it."""
+    """A request under way, and those who wait for what comes of it. Nobody can join one without a `place`.
 
-    __slots__ = ("_landed", "collecting", "error", "followers", "is_void", "is_wanted", "outcome")
+    `is_wanted` is for a response that is wanted although no client waits for it. `is_second` is set when the leader had
+    waited for one that failed.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_has_client",
+        "_landed",
+        "collecting",
+        "error",
+        "followers",
+        "is_second",
+        "is_wanted",
+        "outcome",
+        "place",
+    )
+
+    def __init__(self, place: Place | None = None, *, is_wanted: bool = False, is_second: bool = False) -> None:
+        self.place = place
+        self.is_wanted = is_wanted
+        self.is_second = is_second
         self.collecting: asyncio.Task[None] | None = None
         """The task that gathers a body that streams."""
-        self.is_wanted = False
-        """Set when the response is wanted also if no client waits for it."""
         self.outcome: Outcome | None = None
-        self.error: ThrustError | None = None
+        self.error: UpstreamError | None = None
         self.followers = 0
-        self.is_void = False
-        """Set when the resource has changed meanwhile (RFC 9111 §4.4): what comes may be sent, but not stored."""
+        self._has_client = True
         self._landed: asyncio.Event | None = None
 
-    def land(self, outcome: Outcome, error: ThrustError | None = None) -> None:
+    def land(self, outcome: Outcome, error: UpstreamError | None = None) -> None:
         """Wakes everybody who waits; only the first landing counts."""
         if self.outcome is not None:
             return
@@ -68,11 +86,36 @@ class Flight:
             return Outcome.NOT_SHARED
         finally:
             self.followers -= 1
+            self._stop_if_unwanted()
         return self.outcome or Outcome.LOST
+
+    def lose_client(self) -> None:
+        """The client that led has left."""
+        self._has_client = False
+        self._stop_if_unwanted()
+
+    def _stop_if_unwanted(self) -> None:
+        """What nobody waits for is not fetched to its end, so that the worker notices."""
+        if self.collecting is None or self.outcome is not None:
+            return
+        if not (self._has_client or self.followers or self.is_wanted):
+            self.collecting.cancel()
 
     def __repr__(self) -> str:
         state = self.outcome.value if self.outcome is not None else "under way"
         return f"<Flight {state}, {self.followers} followers>"
+
+
+class Room:
+    """Memory for all bodies that are being collected at the same time."""
+
+    __slots__ = ("free_bytes",)
+
+    def __init__(self, free_bytes: int) -> None:
+        self.free_bytes = free_bytes
+
+    def __repr__(self) -> str:
+        return f"<Room for {self.free_bytes} bytes more>"
 
 
 class Collector:
@@ -91,14 +134,17 @@ class Collector:
         "_is_complete",
         "_max_bytes",
         "_on_close",
+        "_room",
         "_source",
+        "is_too_large",
         "trailers",
     )
 
-    def __init__(self, source: BodyStream, max_bytes: int, on_close: Callable[[], None]) -> None:
+    def __init__(self, source: BodyStream, max_bytes: int, room: Room, on_close: Callable[[], None]) -> None:
         self._source = source
         self.trailers: list[FieldLine] = source.trailers
         self._max_bytes = max_bytes
+        self._room = room
         self._on_close = on_close
         self._gathered: list[bytes] = []
         """What the client has not read yet."""
@@ -107,9 +153,10 @@ class Collector:
         self._is_collecting = True
         self._is_complete = False
         self._grown = asyncio.Event()
+        self.is_too_large = False
 
     async def collect(self) -> bytes | None:
-        """The whole content, None as soon as it is larger than `max_bytes`; raises what reading it raises."""
+        """The whole content, None as soon as there is too much of it; raises what reading it raises."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -119,7 +166,9 @@ class Collector:
                     self._grown.set()
                 pieces.append(piece)
                 size += len(piece)
-                if size > self._max_bytes:
+                self._room.free_bytes -= len(piece)
+                self.is_too_large = size > self._max_bytes
+                if self.is_too_large or self._room.free_bytes < 0:
                     return None
             self._is_complete = True
             return b"".join(pieces)
@@ -127,7 +176,8 @@ class Collector:
             self._error = error
             raise
         finally:
-            self.end()
+            self._room.free_bytes += size
+            self._end()
 
     async def read(self) -> bytes:
         """The next content for the client, b"" at the end (BodyStream)."""
@@ -155,7 +205,7 @@ class Collector:
         else:
             self._source.close()
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Collecting is over, in whatever way; without a client nobody reads the rest."""
         self._is_collecting = False
         self._grown.set()

@@ -11,6 +11,7 @@ of us. A response that varies by Cookie or Authorization is stored if it names a
 from thrust.cache.freshness import DEFAULT_CACHEABLE, freshness_lifetime_s, request_directives, stored_validity
 from thrust.http.fields import Directives, cache_control, delta_seconds
 from thrust.http.headers import FieldLine, Headers, tokens
+from thrust.http.message import Origin
 
 # What lets a response be stored at all: a lifetime, or with no-cache the validation of each use.
 FRESHNESS_FIELDS = frozenset({b"cache-control", b"expires"})
@@ -59,6 +60,12 @@ UNKEYED_FIELDS = frozenset(
 )
 """Request fields by which frameworks and proxies let a client change method, URL or links, and that no key contains."""
 
+# What is in the key already is no news: proxies repeat it for the apps that expect it there. ingress-nginx sends
+# X-Scheme and X-Forwarded-Scheme with every request, Azure's Application Gateway X-Original-Host.
+_SCHEME_AGAIN = frozenset({b"x-forwarded-scheme", b"x-scheme", b"x-url-scheme"})
+_TLS_AGAIN = frozenset({b"front-end-https", b"x-forwarded-ssl"})
+_HOST_AGAIN = frozenset({b"x-host", b"x-original-host"})
+
 _VALIDATORS = frozenset({b"etag", b"last-modified"})
 _CREDENTIALS = frozenset({b"authorization", b"cookie"})
 _CASE_INSENSITIVE = frozenset({b"accept", b"accept-charset", b"accept-encoding", b"accept-language"})
@@ -83,10 +90,12 @@ def why_not_stored(
     requested_at_s: float,
     received_at_s: float,
     is_fingerprinted: bool,
+    origin: Origin | None = None,
 ) -> str:
     """ "" if the response should be stored, else the reason in a word, for Cache-Status and the log (RFC 9111 §3).
 
-    Whether a request had content, and the answer all of its own, is for the caller to know.
+    Whether a request had content, and the answer all of its own, is for the caller to know. `origin` is the request's,
+    if the key contains it.
     """
     if method != b"GET":
         return "method"
@@ -104,7 +113,7 @@ def why_not_stored(
         return reason
     if b"authorization" in request_headers and not _allows_sharing_after_authorization(directives):
         return "authorization"
-    if reason := why_request_not_stored(method, request_headers):
+    if reason := why_request_not_stored(method, request_headers, origin):
         return reason
     varies_by = vary_names(response_headers)
     if varies_by is None:
@@ -125,27 +134,49 @@ def why_not_stored(
     return "" if validity.is_of_use_without_validator(received_at_s) else "stale"
 
 
-def why_request_not_stored(method: bytes, request_headers: Headers) -> str:
+def why_request_not_stored(method: bytes, request_headers: Headers, origin: Origin | None = None) -> str:
     """The part of `why_not_stored` that is known before there is an answer; "" if it depends on the answer."""
     if method != b"GET":
         return "method"
     if b"range" in request_headers:
         return "range"
-    if shapes_response(request_headers):
+    if shapes_response(request_headers, origin):
         return "unkeyed-field"
     directives = request_directives(request_headers)
     return "request-no-store" if directives is not None and directives.no_store else ""
 
 
-def shapes_response(request_headers: Headers) -> bool:
+def shapes_response(request_headers: Headers, origin: Origin | None = None) -> bool:
     """Whether the request has a field by which it could shape an answer that others would get as well.
 
-    Beside UNKEYED_FIELDS that is every X-Forwarded field but those which the key covers.
+    Beside UNKEYED_FIELDS that is every X-Forwarded field but those which the key covers, and a Forwarded that says
+    anything else than the key. What only repeats scheme and host of `origin`, which the key contains, shapes nothing.
     """
+    if origin is not None and origin.forwarded and _says_more(origin.forwarded, origin):
+        return True
     return any(
-        name in UNKEYED_FIELDS or (name.startswith(b"x-forwarded-") and name not in _KEYED_OR_HARMLESS)
-        for name, _ in request_headers.lines
+        (name in UNKEYED_FIELDS or (name.startswith(b"x-forwarded-") and name not in _KEYED_OR_HARMLESS))
+        and (origin is None or not _repeats(name, value, origin))
+        for name, value in request_headers.lines
     )
+
+
+def _repeats(name: bytes, value: bytes, origin: Origin) -> bool:
+    if name in _SCHEME_AGAIN:
+        return value == origin.scheme
+    if name in _TLS_AGAIN:
+        return value == (b"on" if origin.scheme == b"https" else b"off")
+    return name in _HOST_AGAIN and value == origin.host
+
+
+def _says_more(forwarded: bytes, origin: Origin) -> bool:
+    """Whether a Forwarded field (RFC 7239) names another scheme or host, or anything that we do not know."""
+    known = {b"proto": origin.scheme, b"host": origin.host}
+    for pair in forwarded.replace(b",", b";").split(b";"):
+        name, _, value = pair.strip(b" \t").partition(b"=")
+        if name.lower() not in (b"", b"by", b"for") and known.get(name.lower()) != value.strip(b'"'):
+            return True
+    return False
 
 
 def _why_forbidden(status: int, directives: Directives) -> str:

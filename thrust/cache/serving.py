@@ -6,6 +6,7 @@ large, and then once more as well as possible in the background.
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from functools import partial
 from thrust.cache.recoding import BackgroundCoder
 from thrust.cache.store import Store
 from thrust.cache.stored import Rendition, StoredResponse
+from thrust.coding.codec import CodingError
 from thrust.coding.codings import CODINGS, compress_quickly, decompress
 from thrust.flow import compute, start_task
 from thrust.http.conditions import is_not_modified, may_use_range
@@ -27,8 +29,22 @@ MAX_DECODED_BYTES = 1 << 24
 
 # RFC 9110 §15.4.5: what a 304 repeats; the client has the rest.
 _IN_A_304 = frozenset(
-    {b"age", b"cache-control", b"cache-status", b"content-location", b"date", b"etag", b"expires", b"vary", b"x-cache"}
+    {
+        b"age",
+        b"cache-control",
+        b"cache-status",
+        b"content-location",
+        b"date",
+        b"etag",
+        b"expires",
+        b"set-cookie",
+        b"vary",
+        b"x-cache",
+    }
 )
+
+_ANEW = (b"x-cache", b"miss")
+"""Told of what the worker has just sent: it has no age yet, and to say so would mean that it comes out of memory."""
 
 
 class Serving:
@@ -60,19 +76,30 @@ class Serving:
 
         Raises CodingError if what the worker has coded cannot be decoded.
         """
-        headers, age = request.headers, (b"age", b"%d" % stored.validity.age_s(time.time()))
-        accepted = accepted_codings(headers.get_all(b"accept-encoding"), self._offered)
-        rendition = await self._rendition(stored, accepted)
+        headers, age_s = request.headers, stored.validity.age_s(time.time())
+        if age_s or _ANEW not in told:
+            told = [(b"age", b"%d" % age_s), *told]
+        rendition = await self._rendition(stored, self._accepted(headers))
         own = Headers(rendition.lines)
         if stored.status == 200:
             if is_not_modified(headers, own.get(b"etag"), stored.last_modified or own.get(b"date")):
-                return not_modified([*rendition.lines, age, *told])
+                return not_modified([*rendition.lines, *told])
             if request.method == b"GET" and (wanted := headers.get(b"range")) is not None:
                 response = await self._part(stored, headers, wanted)
                 if response is not None:
-                    response.headers.lines += [age, *told]
+                    response.headers.lines += told
                     return response
-        return Response(stored.status, Headers([*rendition.lines, age, *told]), rendition.body)
+        response = Response(stored.status, Headers([*rendition.lines, *told]), rendition.body, len(rendition.body))
+        response.head_memo = b""  # what is plain now stays plain: nobody tries to code it once more
+        return response
+
+    async def prepare(self, stored: StoredResponse, request_headers: Headers) -> None:
+        """Makes the coding that such a request gets, so that the next one need not wait for it."""
+        with contextlib.suppress(CodingError):
+            await self._rendition(stored, self._accepted(request_headers))
+
+    def _accepted(self, request_headers: Headers) -> Sequence[bytes]:
+        return accepted_codings(request_headers.get_all(b"accept-encoding"), self._offered)
 
     async def _part(self, stored: StoredResponse, headers: Headers, wanted: bytes) -> Response | None:
         """206 or 416 (RFC 9110 §14), None if the Range field does not count; always of the plain content."""
@@ -123,7 +150,7 @@ class Serving:
             return plain
         if self._background is None:
             self._background = BackgroundCoder(asyncio.get_running_loop())
-        self._background.submit(coding, plain.body, partial(self._improve, stored, coding))
+        self._background.submit(stored, coding, self._improve)
         return self._add(stored, coding, coded)
 
     async def _decode(self, stored: StoredResponse) -> Rendition:

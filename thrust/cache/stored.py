@@ -15,35 +15,39 @@ from thrust.http.message import Response
 from thrust.http.negotiation import IDENTITY
 
 Key = tuple[bytes, ...]
-"""Scheme, hosts, port and target: all that selects a resource; compared in full."""
+"""Target, hosts, scheme and port: all that selects a resource; compared in full."""
 
-ENTRY_OVERHEAD_BYTES = 3000
-RENDITION_OVERHEAD_BYTES = 3000
-"""What Python's objects around the bytes take, prepared response included; measured by tests/cache/test_store.py."""
+# What Python's objects around the bytes take. tests/cache/test_memory.py compares it with what is really allocated; a
+# process grows by a tenth more, which is in these.
+ENTRY_OVERHEAD_BYTES = 1250
+"""The stored response, its key, and their places in the store."""
+
+RENDITION_OVERHEAD_BYTES = 950
+"""One rendition, and the response that is prepared for it with its head."""
+
+LINE_OVERHEAD_BYTES = 145
+"""A field: a pair and its two bytes objects."""
+
+LINE_IN_RENDITION_BYTES = 20
+"""The field in the lists of one rendition and in its prepared head, where its text stands once more."""
 
 HIT_LINES = ((b"x-cache", b"hit"),)
-
-LINE_OVERHEAD_BYTES = 160
-"""A pair and its two bytes objects."""
 
 
 class Rendition:
     """Stored content in one coding, and the response that is sent for it."""
 
-    __slots__ = ("_hit", "_hit_from_s", "_hit_until_s", "body", "coding", "lines")
+    __slots__ = ("_hit", "_hit_from_s", "_hit_until_s", "body", "coding", "lines", "size_bytes")
 
     def __init__(self, coding: bytes, body: bytes, lines: list[FieldLine]) -> None:
         self.coding = coding
         self.body = body
         self.lines = lines
         """All fields but Age and those that tell how the cache was used."""
+        self.size_bytes = RENDITION_OVERHEAD_BYTES + len(body) + _text_bytes(lines, LINE_IN_RENDITION_BYTES)
+        """What it takes of the budget, the response prepared for it included."""
         self._hit: Response | None = None
         self._hit_from_s = self._hit_until_s = 0.0
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes of the budget."""
-        return RENDITION_OVERHEAD_BYTES + len(self.body)
 
     def prepared_hit(self, now_s: float) -> Response | None:
         """What `hit` made for this second, None if it has not been asked yet: the shortest way (cached-10k)."""
@@ -53,7 +57,7 @@ class Rendition:
         """The response to a fresh hit; the same object for a whole second, so that a server can prepare it once."""
         age_s, ttl_s = validity.age_s(now_s), validity.ttl_s(now_s)
         lines = [*self.lines, (b"age", b"%d" % age_s), *HIT_LINES, (b"cache-status", b"thrust; hit; ttl=%d" % ttl_s)]
-        response = Response(status, Headers(lines), self.body)
+        response = Response(status, Headers(lines), self.body, len(self.body))
         response.head_memo = b""
         # Until Age changes; so does freshness, because lifetimes are whole seconds.
         self._hit = response
@@ -71,6 +75,8 @@ class StoredResponse:
     """
 
     __slots__ = (
+        "__weakref__",
+        "_choices",
         "etag",
         "is_compressible",
         "key",
@@ -109,6 +115,8 @@ class StoredResponse:
         self.unprofitable: frozenset[bytes] = frozenset()
         """Codings that would make the content longer."""
         self.renditions: dict[bytes, Rendition] = {}
+        self._choices: dict[tuple[bytes, ...], Rendition] = {}
+        """What `rendition_for` has answered; a handful of orders of a handful of codings (benchmark cached-10k)."""
         self._describe(lines)
         self.renditions[own_coding] = Rendition(own_coding, body, self.lines)
         self.size_bytes = 0
@@ -117,6 +125,7 @@ class StoredResponse:
     def add(self, coding: bytes, body: bytes) -> Rendition:
         """The content in one more coding, in place of what there was in it."""
         self.renditions[coding] = rendition = Rendition(coding, body, self._lines_in(coding))
+        self._choices.clear()
         self.measure()
         return rendition
 
@@ -126,11 +135,15 @@ class StoredResponse:
         self._describe(lines)
         for coding, rendition in list(self.renditions.items()):
             self.renditions[coding] = Rendition(coding, rendition.body, self._lines_in(coding))
+        self._choices.clear()
         self.measure()
 
-    def rendition_for(self, accepted: Sequence[bytes]) -> Rendition | None:
+    def rendition_for(self, accepted: tuple[bytes, ...]) -> Rendition | None:
         """The rendition to send to a client that accepts these codings, best first; None if it has to be made."""
-        return self.renditions.get(self.coding_for(accepted))
+        rendition = self._choices.get(accepted)
+        if rendition is None and (rendition := self.renditions.get(self.coding_for(accepted))) is not None:
+            self._choices[accepted] = rendition
+        return rendition
 
     def coding_for(self, accepted: Sequence[bytes]) -> bytes:
         """The coding to send to such a client: what the worker made, else the best; plain if there is no other way."""
@@ -144,9 +157,9 @@ class StoredResponse:
 
     def measure(self) -> None:
         """Counts what all of it takes of the budget."""
-        size = ENTRY_OVERHEAD_BYTES + sum(map(len, self.key))
-        size += sum(LINE_OVERHEAD_BYTES + len(name) + len(value) for name, value in self.lines)
-        size += sum(len(value or b"") for value in self.vary_values)
+        size = ENTRY_OVERHEAD_BYTES + sum(map(len, self.key)) + _text_bytes(self.lines, LINE_OVERHEAD_BYTES)
+        for name, value in zip(self.vary_names, self.vary_values, strict=True):
+            size += LINE_OVERHEAD_BYTES + len(name) + len(value or b"")
         self.size_bytes = size + sum(rendition.size_bytes for rendition in self.renditions.values())
 
     def _describe(self, lines: list[FieldLine]) -> None:
@@ -163,12 +176,13 @@ class StoredResponse:
             return coded_lines(self.lines, coding)
         # Decoded for the rare client that takes nothing else: a tag must not stand for two representations.
         etag = None if self.etag is None or self.etag.startswith(b"W/") else b"W/" + self.etag
-        return [
-            (name, etag or value if name == b"etag" else value)
-            for name, value in self.lines
-            if name != b"content-encoding"
-        ]
+        lines = [line for line in self.lines if line[0] != b"content-encoding"]
+        return lines if etag is None else [(b"etag", etag) if line[0] == b"etag" else line for line in lines]
 
     def __repr__(self) -> str:
         codings = b", ".join(self.renditions).decode()
-        return f"<StoredResponse {self.status} {self.key[-1]!r} {codings} {self.size_bytes} bytes>"
+        return f"<StoredResponse {self.status} {self.key[0]!r} {codings} {self.size_bytes} bytes>"
+
+
+def _text_bytes(lines: Sequence[FieldLine], overhead_bytes: int) -> int:
+    return sum(overhead_bytes + len(name) + len(value) for name, value in lines)

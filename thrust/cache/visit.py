@@ -24,7 +24,9 @@ from thrust.http.negotiation import IDENTITY
 
 _SAME_AS = {b"x-gzip": b"gzip"}
 _CLIENTS_OWN = PRECONDITIONS | {b"if-range", b"range"}
+_NOT_IN_BACKGROUND = _CLIENTS_OWN | {b"cache-control", b"pragma"}
 _NOT_KEPT = frozenset({b"age", b"cache-status", b"proxy-authentication-info", b"x-cache"})
+_ACCEPT_RANGES = (b"accept-ranges", b"bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,12 @@ class Visit:
     __slots__ = (
         "_lacks_conditions",
         "_rules",
+        "asked_at_change",
         "directives",
+        "follows_until_s",
+        "has_met_failure",
         "is_fingerprinted",
+        "is_one_of_many",
         "is_plainly_addressed",
         "key",
         "may_share",
@@ -67,29 +73,54 @@ class Visit:
         self.key = key
         self.directives = request_directives(request.headers)
         # The key knows no letter case, the worker may show it: only what was asked for in lower case is for all.
-        self.is_plainly_addressed = key[1] == request.authority
+        origin = request.origin
+        self.is_plainly_addressed = key[1] == request.authority and (origin is None or key[3] == origin.host)
         self.may_share = (
             self.is_plainly_addressed
             and b"authorization" not in request.headers
-            and not why_request_not_stored(request.method, request.headers)
+            and not why_request_not_stored(request.method, request.headers, origin)
         )
         """Whether the answer may turn out to be one for others, too."""
         self.stored: StoredResponse | None = None
         self.requested_at_s = self.received_at_s = 0.0
+        self.asked_at_change = 0
+        """How often stored responses had been invalidated when the worker was asked."""
+        self.follows_until_s: float | None = None
+        """When patience with the flights of others ends; None before the first of them."""
+        self.has_met_failure = False
+        self.is_one_of_many = False
+        """Whether other variants of the resource are stored."""
         self._rules = rules
         self.is_fingerprinted = rules.recognise(request.target)
         self._lacks_conditions = False
 
     def in_background(self) -> "Visit":
-        """The same for a request that nobody waits for."""
+        """The same for a request that nobody waits for, and that wants all of the content."""
         request, now_s = self.request, time.time()
         exchange = Exchange(request.exchange.peer_address, now_s, time.perf_counter())
-        lines = [line for line in request.headers.lines if line[0] not in (b"cache-control", b"pragma")]
+        lines = [line for line in request.headers.lines if line[0] not in _NOT_IN_BACKGROUND]
         copy = Request(b"GET", request.target, Headers(lines), request.authority, exchange, scheme=request.scheme)
         copy.origin = request.origin
         visit = Visit(copy, self.key, self._rules)
         visit.stored = self.stored
         return visit
+
+    # Others who want the same
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether others should wait for the answer: not if it may well be a 304 for this client alone."""
+        if self.stored is not None or self.is_fingerprinted:
+            return True
+        return PRECONDITIONS.isdisjoint([name for name, _ in self.request.headers.lines])
+
+    @property
+    def may_follow(self) -> bool:
+        """Whether an answer that another is waiting for will do; if each use needs validation it will not."""
+        if self.stored is not None and self.stored.validity.must_validate:
+            return False
+        directives = self.directives
+        return directives is None or not (directives.no_cache or directives.max_age_s == 0)
 
     # Asking
 
@@ -97,7 +128,7 @@ class Visit:
     def forward_reason(self) -> bytes:
         """Why the worker is asked, in the words of RFC 9211 §2.2."""
         if self.stored is None:
-            return b"uri-miss"
+            return b"vary-miss" if self.is_one_of_many else b"uri-miss"
         return b"request" if self.stored.validity.is_fresh(self.requested_at_s) else b"stale"
 
     def lines_to_ask(self) -> list[FieldLine]:
@@ -149,6 +180,7 @@ class Visit:
             requested_at_s=self.requested_at_s,
             received_at_s=self.received_at_s,
             is_fingerprinted=self._is_asset(response.headers),
+            origin=self.request.origin,
         )
         return reason or ("" if self.is_plainly_addressed else "host-case")
 
@@ -178,6 +210,8 @@ class Visit:
         lines = self._kept(headers.lines)
         if may_be_coded or own_coding != IDENTITY:
             lines = varying_by_coding(lines)
+        if response.status == 200 and own_coding == IDENTITY and b"accept-ranges" not in headers:
+            lines.append(_ACCEPT_RANGES)
         names = vary_names(headers) or ()
         return StoredResponse(
             self.key,
@@ -192,17 +226,23 @@ class Visit:
         )
 
     def confirm(self, stored: StoredResponse, response: Response) -> bool:
-        """Takes the fields of a 304 over (RFC 9111 §4.3.4); False if it forbids to keep what it confirms."""
-        lines = self._kept(updated_headers(stored.lines, response.headers.lines))
-        headers = Headers(lines)
-        if self._why_not_stored(Response(stored.status, headers)) or vary_names(headers) != stored.vary_names:
-            return False
+        """Takes the fields of a 304 over (RFC 9111 §4.3.4); False if they forbid to keep what it confirms."""
+        headers = Headers(updated_headers(stored.lines, response.headers.lines))
+        reason = self._why_not_stored(Response(stored.status, headers))
+        lines = self._kept(headers.lines)
+        if stored.is_compressible or stored.own_coding != IDENTITY:
+            lines = varying_by_coding(lines)
         stored.update(lines, self._validity(stored.status, headers))
-        return True
+        return not reason and vary_names(headers) == stored.vary_names
 
     def is_for_others(self, stored: StoredResponse) -> bool:
         """Whether those who asked meanwhile may have it without asking the worker."""
-        return judge(stored.validity, None, self.received_at_s) is Use.REUSE
+        return judge(stored.validity, None, self.received_at_s) is not Use.VALIDATE
+
+    def is_about(self, stored: StoredResponse, response: Response) -> bool:
+        """Whether a 304 confirms what is stored: it may not name the tag of anything else (RFC 9111 §4.3.4)."""
+        etag = response.headers.get(b"etag")
+        return etag is None or stored.etag is None or etag.removeprefix(b"W/") == stored.etag.removeprefix(b"W/")
 
     def _validity(self, status: int, headers: Headers) -> Validity:
         return stored_validity(

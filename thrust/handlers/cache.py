@@ -13,8 +13,9 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from thrust.cache.flights import Collector, Flight, Outcome
+from thrust.cache.flights import Collector, Flight, Outcome, Place, Room
 from thrust.cache.freshness import Use, judge
+from thrust.cache.hints import Hints
 from thrust.cache.policy import FRESHNESS_FIELDS, invalidated_targets
 from thrust.cache.serving import Serving, not_modified
 from thrust.cache.store import Store
@@ -30,9 +31,8 @@ from thrust.http.message import Handler, Request, Response, Tunnel
 FOLLOW_S = 5.0
 """How long a request waits for another's answer before it goes to the worker itself, as in nginx (proxy_cache_lock)."""
 
-UNSHARED_S = 60.0
-MAX_UNSHARED = 8192
-"""A target whose answer could not be shared is remembered for so long: nobody waits for it in vain meanwhile."""
+COLLECTED_SHARE = 4
+"""A fourth of the budget, beside it, is for bodies that are still being collected; one always finds room."""
 
 _METHODS = frozenset({b"GET", b"HEAD"})
 
@@ -58,8 +58,9 @@ class Cache:
         self._store = store
         self._serving = serving
         self._rules = rules
-        self._flights: dict[Key, Flight] = {}
-        self._unshared: dict[Key, float] = {}
+        self._room = Room(max(store.max_bytes // COLLECTED_SHARE, rules.max_item_bytes))
+        self._flights: dict[Place, Flight] = {}
+        self._hints = Hints()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def at_once(self, request: Request) -> Response | None:
@@ -84,91 +85,124 @@ class Cache:
         if request.method not in _METHODS:
             return await self._pass_by(request, b"method")
         if request.content_length != 0 or request.wants_upgrade:
-            return await self._pass_by(request, b"bypass")
+            return await self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
         key = key_of(request)
         fields = dict(request.headers.lines)
-        if key in self._unshared and _DECISIVE.isdisjoint(fields) and self._is_unshared(key):
-            return await self._ask_again(request)
+        if self._hints.is_page(key) and _DECISIVE.isdisjoint(fields):
+            return await self._ask_again(request, key)
         if not ORIGIN_PRECONDITIONS.isdisjoint(fields):
             return await self._pass_by(request, b"request")  # RFC 9111 §4.3.2: for the worker to evaluate
-        visit = Visit(request, key, self._rules)
-        for _ in range(2):
-            visit.stored = self._store.find(visit.key, request.headers)
-            response = await self._reuse(visit)
-            if response is not None:
-                return response
+        return await self._visit(Visit(request, key, self._rules))
+
+    async def _visit(self, visit: Visit) -> Response:
+        while (response := await self._reuse(visit)) is None:
             if visit.directives is not None and visit.directives.only_if_cached:
-                return _nothing_stored(request)
-            if not visit.may_share or self._is_unshared(visit.key):
-                break
-            flight = self._flights.get(visit.key)
+                return _nothing_stored(visit.request)
+            place = self._place_of(visit)
+            visit.is_one_of_many = place[1] is not None
+            if not visit.may_share or self._hints.is_unshared(place):
+                return await self._ask(visit, Flight())
+            flight = self._flights.get(place)
             if flight is None:
-                return await self._lead(visit, Flight())
-            outcome = await flight.landed(FOLLOW_S)
-            if outcome is Outcome.FAILED and flight.error is not None:
-                return await self._after_error(visit, flight.error)
-            if outcome is Outcome.NOT_SHARED:
-                break
-        return await self._ask(visit, Flight())
+                return await (self._lead(visit, Flight(place)) if visit.may_lead else self._ask(visit, Flight()))
+            try:
+                looks_again = visit.may_follow and await self._follow(visit, flight)
+            except UpstreamError as error:
+                return await self._after_error(visit, error)
+            if not looks_again:
+                return await self._ask(visit, Flight())
+        return response
 
     # From memory
 
     async def _reuse(self, visit: Visit) -> Response | None:
         """The answer from what is stored, None if the worker has to be asked."""
-        stored, now_s = visit.stored, time.time()
+        visit.stored = stored = self._store.find(visit.key, visit.request.headers)
         if stored is None:
             return None
+        now_s = time.time()
         use = judge(stored.validity, visit.directives, now_s)
         if use is Use.VALIDATE:
-            return None
+            return await self._serve_after_failure(visit, stored)
         if use is Use.REUSE_AND_VALIDATE:
+            visit.request.exchange.cache_detail = "stale-while-revalidate"
             self._validate_later(visit)
         return await self._respond(visit, stored, b"hit; ttl=%d" % stored.validity.ttl_s(now_s))
 
-    async def _respond(self, visit: Visit, stored: StoredResponse, how: bytes, *, x_cache: bytes = b"hit") -> Response:
+    async def _respond(
+        self,
+        visit: Visit,
+        stored: StoredResponse,
+        how: bytes,
+        *,
+        x_cache: bytes = b"hit",
+        others: Sequence[FieldLine] = (),
+    ) -> Response:
         """The answer out of `stored`; the worker's own if what it once coded cannot be decoded for this client."""
         visit.request.exchange.cache = x_cache.decode()
         try:
-            return await self._serving.respond(stored, visit.request, told(x_cache, how))
+            return await self._serving.respond(stored, visit.request, (*others, *told(x_cache, how)))
         except CodingError as error:
             self._store.remove(stored.key)
             visit.request.exchange.error = f"the worker's stored content cannot be used: {error}"
             return await self._pass_by(visit.request, b"miss")
 
+    def _may_serve_stale(self, visit: Visit) -> bool:
+        return visit.stored is not None and self._store.holds(visit.stored) and visit.may_serve_on_error()
+
     async def _serve_stale(self, visit: Visit, stored: StoredResponse, status: int) -> Response:
         visit.request.exchange.cache_detail = "stale-if-error"
         return await self._respond(visit, stored, b"fwd=stale; fwd-status=%d; detail=stale-if-error" % status)
 
+    async def _serve_after_failure(self, visit: Visit, stored: StoredResponse) -> Response | None:
+        """What is stale, without asking a worker that has just failed; None if it has not, or if that is forbidden."""
+        if self._hints.failure(visit.key) is None or not self._may_serve_stale(visit):
+            return None
+        visit.request.exchange.cache_detail = "stale-if-error"
+        how = b"hit; ttl=%d; detail=stale-if-error" % stored.validity.ttl_s(time.time())
+        return await self._respond(visit, stored, how)
+
     # Past the cache
 
-    async def _pass_by(self, request: Request, why: bytes) -> Response:
+    async def _pass_by(self, request: Request, why: bytes, detail: bytes = b"") -> Response:
         """The worker's answer to what no cache may answer; ends what is stored if it changed something (§4.4)."""
         response = await self._following(request)
-        request.exchange.cache = "bypass"
-        self._invalidate(request, response)
+        request.exchange.cache, request.exchange.cache_detail = "bypass", (detail or why).decode()
+        if request.method not in _METHODS:
+            self._invalidate(request, response)
         if not isinstance(response.body, Tunnel):
-            response.headers.lines += told(b"bypass", b"fwd=" + why)
+            response.headers.lines += told(b"bypass", b"fwd=%b; detail=%b" % (why, detail) if detail else b"fwd=" + why)
         return response
 
     def _invalidate(self, request: Request, response: Response) -> None:
-        for target in invalidated_targets(
-            request.method,
-            response.status,
-            response.headers,
-            scheme=request.scheme if request.origin is None else request.origin.scheme,
-            authority=request.authority,
-            target=request.target,
-        ):
-            key = key_of(request, target)
-            self._store.remove(key)
-            if key in self._flights:
-                self._flights[key].is_void = True
+        origin = request.origin
+        scheme, hosts = request.scheme, {request.authority}
+        if origin is not None:
+            scheme = origin.scheme
+            hosts.add(origin.host)  # as a proxy in front of us may say, and links are made of
+        for host in hosts:
+            for target in invalidated_targets(
+                request.method,
+                response.status,
+                response.headers,
+                scheme=scheme,
+                authority=host,
+                target=request.target,
+            ):
+                key = key_of(request, target)
+                self._store.remove(key)
+                self._hints.note_change(key)
 
-    # Asking the worker
+    # Waiting for others
+
+    def _place_of(self, visit: Visit) -> Place:
+        return visit.key, self._store.variant(visit.key, visit.request.headers)
 
     async def _lead(self, visit: Visit, flight: Flight) -> Response:
         """Asks the worker on behalf of all who want the same meanwhile."""
-        self._flights[visit.key] = flight
+        assert flight.place is not None
+        self._flights[flight.place] = flight
+        flight.is_second = visit.has_met_failure
         try:
             return await self._ask(visit, flight)
         except UpstreamError as error:
@@ -176,148 +210,190 @@ class Cache:
             raise
         finally:
             if flight.collecting is None:
-                self._end(visit.key, flight)
+                self._end(flight)
 
-    def _end(self, key: Key, flight: Flight) -> None:
+    def _end(self, flight: Flight) -> None:
         """Nobody joins this flight any more; those who wait hear how it ended, or that they have to ask themselves."""
         flight.land(Outcome.LOST)
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+        if flight.place is not None and self._flights.get(flight.place) is flight:
+            del self._flights[flight.place]
+
+    async def _follow(self, visit: Visit, flight: Flight) -> bool:
+        """Waits for what comes of another's request; returns whether that may be of use. Raises its UpstreamError.
+
+        A worker that broke off may have done so because of what that one request said, therefore one of those who
+        waited tries once more for all.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if visit.follows_until_s is None:
+            visit.follows_until_s = now_s + FOLLOW_S
+        outcome = await flight.landed(visit.follows_until_s - now_s)
+        if outcome is Outcome.FAILED and flight.error is not None:
+            if flight.is_second or flight.error.status != 502 or self._may_serve_stale(visit):
+                raise flight.error.with_traceback(None)
+            visit.has_met_failure = True
+        if outcome is Outcome.NOT_SHARED:
+            visit.stored = self._store.find(visit.key, visit.request.headers)
+        return outcome is not Outcome.NOT_SHARED
+
+    # Asking the worker
 
     async def _ask(self, visit: Visit, flight: Flight) -> Response:
         """The worker's answer, or the stored one if the worker confirms it or fails."""
-        request, lines, stored = visit.request, visit.request.headers.lines, visit.stored
-        visit.requested_at_s = time.time()
-        request.headers.lines = visit.lines_to_ask()
+        stored = visit.stored
         try:
-            response = await self._following(request)
+            response = await self._forward(visit)
         except UpstreamError as error:
             return await self._after_error(visit, error)
-        finally:
-            request.headers.lines = lines
-        visit.received_at_s = time.time()
         if stored is not None:
             if response.status == 304 and visit.is_validating:
                 return await self._confirm(visit, stored, response, flight)
-            if response.status in _ERRORS_FOR_STALE and visit.may_serve_on_error():
+            if response.status in _ERRORS_FOR_STALE and self._may_serve_stale(visit):
                 response.close()
+                self._hints.note_failure(visit.key, response.status)
                 return await self._serve_stale(visit, stored, response.status)
         return await self._keep_or_not(visit, response, flight)
 
-    async def _keep_or_not(self, visit: Visit, response: Response, flight: Flight) -> Response:
-        reason = visit.why_not_kept(response)
-        if not reason:
-            return await self._keep(visit, response, flight)
-        flight.land(Outcome.NOT_SHARED)
-        return self._hand_out(visit, response, reason)
+    async def _forward(self, visit: Visit) -> Response:
+        """The worker's answer to what the visit wants to know; the request is the client's own again afterwards."""
+        headers = visit.request.headers
+        lines, headers.lines = headers.lines, visit.lines_to_ask()
+        visit.requested_at_s, visit.asked_at_change = time.time(), self._hints.changes
+        try:
+            return await self._following(visit.request)
+        finally:
+            headers.lines = lines
+            visit.received_at_s = time.time()
 
-    async def _ask_again(self, request: Request) -> Response:
+    async def _ask_again(self, request: Request, key: Key) -> Response:
         """The worker's answer where the last one could not be kept: nearly every page (benchmark forward-1k)."""
-        requested_at_s = time.time()
+        requested_at_s, asked_at_change = time.time(), self._hints.changes
         response = await self._following(request)
         if FRESHNESS_FIELDS.isdisjoint(dict(response.headers.lines)):
             exchange = request.exchange
             exchange.cache, exchange.cache_detail = "miss", "no-freshness"
             response.headers.lines += _NO_FRESHNESS
             return response
-        visit = Visit(request, key_of(request), self._rules)
-        visit.requested_at_s, visit.received_at_s = requested_at_s, time.time()
+        visit = Visit(request, key, self._rules)
+        visit.requested_at_s, visit.asked_at_change = requested_at_s, asked_at_change
+        visit.received_at_s = time.time()
         return await self._keep_or_not(visit, response, Flight())
 
-    async def _after_error(self, visit: Visit, error: ThrustError) -> Response:
+    async def _after_error(self, visit: Visit, error: UpstreamError) -> Response:
         """The stored response in place of an error of the worker; raises `error` if there is none that may be used."""
-        if visit.stored is None or not visit.may_serve_on_error():
+        if visit.stored is None or not self._may_serve_stale(visit):
             raise error
         visit.request.exchange.error = str(error)
-        return await self._serve_stale(visit, visit.stored, getattr(error, "status", 502))
+        self._hints.note_failure(visit.key, error.status)
+        return await self._serve_stale(visit, visit.stored, error.status)
 
     async def _confirm(self, visit: Visit, stored: StoredResponse, response: Response, flight: Flight) -> Response:
         """What was stored is still right, and its fields are renewed (§4.3.4)."""
         response.close()
+        if not visit.is_about(stored, response):
+            self._store.remove(stored.key)
+            visit.stored = None
+            return await self._ask(visit, flight)
+        how = b"fwd=%b; fwd-status=304" % visit.forward_reason
         before_bytes = stored.size_bytes
-        if visit.confirm(stored, response):
-            self._store.resize(stored, before_bytes)
+        may_be_kept = visit.confirm(stored, response)
+        self._store.resize(stored, before_bytes)
+        if may_be_kept:
             flight.land(Outcome.STORED if visit.is_for_others(stored) else Outcome.NOT_SHARED)
         else:
             self._store.remove(stored.key)
         visit.request.exchange.cache_detail = "validated"
-        return await self._respond(visit, stored, b"fwd=%b; fwd-status=304" % visit.forward_reason)
+        cookies = [line for line in response.headers.lines if line[0] == b"set-cookie"]  # for this client alone
+        return await self._respond(visit, stored, how, others=cookies)
+
+    # What becomes of the answer
+
+    async def _keep_or_not(self, visit: Visit, response: Response, flight: Flight) -> Response:
+        reason = visit.why_not_kept(response)
+        if not reason:
+            return await self._keep(visit, response, flight)
+        if visit.stored is not None and visit.may_share and response.status < 500:
+            self._store.remove(visit.key)  # the worker has something else to say now
+        flight.land(Outcome.NOT_SHARED)
+        return self._hand_out(visit, response, reason)
 
     def _hand_out(self, visit: Visit, response: Response, reason: str) -> Response:
         """The worker's response, of which nothing is kept because of `reason`."""
         exchange = visit.request.exchange
         exchange.cache, exchange.cache_detail = "miss", reason
-        if visit.may_share and visit.stored is None and (reason == "too-large" or not visit.is_fingerprinted):
-            self._remember_unshared(visit.key)
+        if visit.may_share and visit.may_lead and (reason == "too-large" or not visit.is_fingerprinted):
+            self._hints.note_unshared(self._place_of(visit), is_page=reason == "no-freshness")
         response.headers.lines += told(b"miss", b"fwd=%b; detail=%b" % (visit.forward_reason, reason.encode()))
         if not visit.is_known_already(response):
             return response
         response.close()
         return not_modified(response.headers.lines)
 
-    # Storing
-
     async def _keep(self, visit: Visit, response: Response, flight: Flight) -> Response:
         """Stores the response, now or when all of it has come, and answers with it."""
-        visit.request.exchange.cache_detail = "stored"
-        how = b"fwd=%b; stored" % visit.forward_reason
+        exchange = visit.request.exchange
         body = response.body
         if isinstance(body, bytes):
             stored = visit.stored_response(response, body)
-            self._put(visit, stored, flight)
+            exchange.cache_detail = self._put(visit, stored, flight)
+            how = b"fwd=%b; " % visit.forward_reason
+            how += b"stored" if exchange.cache_detail == "stored" else b"detail=" + exchange.cache_detail.encode()
             return await self._respond(visit, stored, how, x_cache=b"miss")
         assert not isinstance(body, Tunnel)
-        visit.request.exchange.cache = "miss"
-        collector = Collector(body, self._rules.max_item_bytes, on_close=lambda: self._leave(flight))
+        exchange.cache, exchange.cache_detail = "miss", "stored"
+        collector = Collector(body, self._rules.max_item_bytes, self._room, on_close=flight.lose_client)
         kept = Response(response.status, Headers(list(response.headers.lines)))
         flight.collecting = self._in_background(self._collect(visit, kept, collector, flight))
         response.body = collector
-        response.headers.lines += told(b"miss", how)
+        response.headers.lines += told(b"miss", b"fwd=%b; stored" % visit.forward_reason)
         if not visit.is_known_already(response):
             return response
         flight.is_wanted = True
+        response.close()
         return not_modified(response.headers.lines)
 
     async def _collect(self, visit: Visit, response: Response, collector: Collector, flight: Flight) -> None:
         """Stores what streams when all of it has come."""
+        exchange = visit.request.exchange
+        exchange.cache_detail = "incomplete"  # for a log line that is written before all of it has come
         try:
             content = await collector.collect()
             if content is None:
-                self._remember_unshared(visit.key)
+                exchange.cache_detail = "too-large" if collector.is_too_large else "no-room"
+                if collector.is_too_large:
+                    self._hints.note_unshared(self._place_of(visit))
                 flight.land(Outcome.NOT_SHARED)
-            else:
-                self._put(visit, visit.stored_response(response, content), flight)
+                return
+            stored = visit.stored_response(response, content)
+            exchange.cache_detail = self._put(visit, stored, flight)
         except ThrustError:
-            pass  # the client hears of it by reading; those who wait ask the worker themselves
+            return  # the client hears of it by reading; those who wait ask the worker themselves
         finally:
-            self._end(visit.key, flight)
+            self._end(flight)
+        await self._serving.prepare(stored, visit.request.headers)
 
-    def _leave(self, flight: Flight) -> None:
-        """The client that led has left: what nobody waits for is not fetched to its end, so that the worker notices."""
-        if flight.collecting is not None and not flight.followers and not flight.is_wanted:
-            flight.collecting.cancel()
-
-    def _put(self, visit: Visit, stored: StoredResponse, flight: Flight) -> None:
-        self._unshared.pop(visit.key, None)
-        is_kept = not flight.is_void and self._store.add(stored)
-        flight.land(Outcome.STORED if is_kept and visit.is_for_others(stored) else Outcome.NOT_SHARED)
-
-    def _is_unshared(self, key: Key) -> bool:
-        return self._unshared.get(key, 0.0) > time.monotonic()
-
-    def _remember_unshared(self, key: Key) -> None:
-        if len(self._unshared) >= MAX_UNSHARED:
-            self._unshared.clear()
-        self._unshared[key] = time.monotonic() + UNSHARED_S
+    def _put(self, visit: Visit, stored: StoredResponse, flight: Flight) -> str:
+        """Stores it unless that has become impossible; "stored", or why not."""
+        if self._hints.has_changed(visit.key, visit.asked_at_change):
+            flight.land(Outcome.LOST)
+            return "changed"
+        if not self._store.add(stored):
+            flight.land(Outcome.NOT_SHARED)
+            return "too-large"
+        self._hints.note_stored(visit.key, self._place_of(visit))
+        flight.land(Outcome.STORED if visit.is_for_others(stored) else Outcome.NOT_SHARED)
+        return "stored"
 
     # In the background
 
     def _validate_later(self, visit: Visit) -> None:
         """Asks the worker whether what is being reused is still right (stale-while-revalidate, RFC 5861 §3)."""
-        if visit.key not in self._flights and visit.may_share:
-            flight = Flight()
-            flight.is_wanted = True
-            self._in_background(self._validate(visit.in_background(), flight))
+        place = self._place_of(visit)
+        if place in self._flights:
+            return
+        background = visit.in_background()
+        if background.may_share:
+            self._in_background(self._validate(background, Flight(place, is_wanted=True)))
 
     async def _validate(self, visit: Visit, flight: Flight) -> None:
         try:

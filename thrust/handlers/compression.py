@@ -10,12 +10,11 @@ credentials may be left out altogether (GZIP_COMPRESSION_DISABLE_ON_AUTH).
 import secrets
 from collections.abc import Sequence
 
-from thrust.coding.codec import Encoder
 from thrust.coding.codings import compress_quickly, encoder
 from thrust.coding.compressible import MIN_BYTES, is_compressible
 from thrust.flow import compute
-from thrust.http.coded import coded_lines, forbids_transformation, varying_by_coding
-from thrust.http.conditions import IF_MATCH, IF_NONE_MATCH, etag_without_coding, for_worker
+from thrust.http.coded import coded_lines, coded_trailers, forbids_transformation, varying_by_coding
+from thrust.http.conditions import IF_MATCH, IF_NONE_MATCH, confirmed_tag, for_worker
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import BodyStream, Handler, Request, Response, Tunnel
 from thrust.http.negotiation import IDENTITY, accepted_codings
@@ -23,7 +22,6 @@ from thrust.http.negotiation import IDENTITY, accepted_codings
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-csrf-token"})  # those that Thruster looks at
 
 _TAGGED = frozenset({IF_MATCH, IF_NONE_MATCH})
-_SPOKEN_FOR = frozenset({b"content-encoding", b"content-range"})
 _VARY = (b"vary", b"accept-encoding")
 _WITHOUT_CONTENT = frozenset({101, 204, 205, 304})
 
@@ -49,12 +47,17 @@ class Compression:
         if response.head_memo is not None or not _could_be_coded(request, response):
             return response
         _vary(response.headers)
-        if b"accept-encoding" not in fields or (self._spares_credentials and not _CREDENTIALS.isdisjoint(fields)):
+        if b"accept-encoding" not in fields or response.status == 206:
             return response
-        accepted = accepted_codings(request.headers.get_all(b"accept-encoding"), self._codings)
+        if self._spares_credentials and not _CREDENTIALS.isdisjoint(fields):
+            return response
+        accepted = self._accepted(request)
         if accepted and accepted[0] != IDENTITY:
             await self._code(request, response, accepted[0])
         return response
+
+    def _accepted(self, request: Request) -> Sequence[bytes]:
+        return accepted_codings(request.headers.get_all(b"accept-encoding"), self._codings)
 
     async def _with_plain_tags(self, request: Request) -> Response:
         """The response to the request as the worker understands it: it knows nothing of our entity-tags."""
@@ -65,20 +68,29 @@ class Compression:
         finally:
             request.headers.lines = lines
         if response.status == 304:
-            _restore_tag(response.headers, request.headers)
+            self._restore_tag(request, response.headers)
         return response
 
+    def _restore_tag(self, request: Request, headers: Headers) -> None:
+        """Puts the client's own tag into a 304: the worker has confirmed it by the name that it knows."""
+        for number, (name, etag) in enumerate(headers.lines):
+            if name == b"etag":
+                confirmed = confirmed_tag(request.headers, etag, self._accepted(request))
+                if confirmed != etag:
+                    headers.lines[number] = (name, confirmed)
+                    _vary(headers)
+                return
+
     async def _code(self, request: Request, response: Response, coding: bytes) -> None:
-        body = response.body
-        if isinstance(body, bytes) and request.method != b"HEAD":
-            coded = await compute(len(body), compress_quickly, coding, body, self._padding())
-            if len(coded) >= len(body):
+        content = _whole_content(request, response)
+        if content is not None:
+            coded = await compute(len(content), compress_quickly, coding, content, self._padding())
+            if len(coded) >= len(content):
                 return
             response.body = coded
-        else:
-            response.content_length = None
-            if not isinstance(body, (bytes, Tunnel)):
-                response.body = CodedStream(body, encoder(coding, self._padding()))
+        elif not isinstance(response.body, (bytes, Tunnel)):
+            response.body = CodedStream(response.body, coding, self._padding())
+        response.content_length = None
         response.headers.lines = coded_lines(response.headers.lines, coding)
 
     def _padding(self) -> int:
@@ -88,13 +100,14 @@ class Compression:
 class CodedStream:
     """A BodyStream that codes another one on the way, and flushes after each piece."""
 
-    __slots__ = ("_encoder", "_is_finished", "_source", "trailers")
+    __slots__ = ("_coding", "_encoder", "_is_finished", "_source", "trailers")
 
-    def __init__(self, source: BodyStream, encoder: Encoder) -> None:
+    def __init__(self, source: BodyStream, coding: bytes, padding_bytes: int) -> None:
         self._source = source
-        self._encoder = encoder
+        self._coding = coding
+        self._encoder = encoder(coding, padding_bytes)
         self._is_finished = False
-        self.trailers: list[FieldLine] = source.trailers
+        self.trailers: list[FieldLine] = []
 
     async def read(self) -> bytes:
         """The next coded piece; b"" at the end."""
@@ -104,6 +117,7 @@ class CodedStream:
             if coded := await compute(len(piece), self._code, piece):
                 return coded
         self._is_finished = True
+        self.trailers = coded_trailers(self._source.trailers, self._coding)
         return self._encoder.finish()
 
     def close(self) -> None:
@@ -115,16 +129,21 @@ class CodedStream:
 
 
 def _could_be_coded(request: Request, response: Response) -> bool:
-    """Whether the response would be coded for a client that accepts everything."""
-    body, length = response.body, response.content_length
-    if isinstance(body, bytes) and request.method != b"HEAD":
-        length = len(body)
-    if (length is not None and length < MIN_BYTES) or response.status in _WITHOUT_CONTENT:
+    """Whether the response, or the whole that a 206 is a part of, would be coded for a client that accepts it."""
+    status, content = response.status, _whole_content(request, response)
+    length = response.content_length if content is None else len(content)
+    if (length is not None and length < MIN_BYTES and status != 206) or status in _WITHOUT_CONTENT:
         return False
     fields = dict(response.headers.lines)
-    if not is_compressible(fields.get(b"content-type", b"")) or not _SPOKEN_FOR.isdisjoint(fields):
+    if b"content-encoding" in fields or not is_compressible(fields.get(b"content-type", b"")):
         return False
     return b"cache-control" not in fields or not forbids_transformation(response.headers)
+
+
+def _whole_content(request: Request, response: Response) -> bytes | None:
+    """All of the content if it is here; in answer to HEAD the cache may have it, and then it is coded as for GET."""
+    body = response.body
+    return body if isinstance(body, bytes) and (body or request.method != b"HEAD") else None
 
 
 def _vary(headers: Headers) -> None:
@@ -133,15 +152,3 @@ def _vary(headers: Headers) -> None:
         headers.lines = varying_by_coding(headers.lines)
     else:
         headers.lines.append(_VARY)
-
-
-def _restore_tag(headers: Headers, request_headers: Headers) -> None:
-    """Puts the client's own tag into a 304: the worker has confirmed it by the name that it knows."""
-    confirmed = headers.get(b"etag")
-    if confirmed is None:
-        return
-    for value in request_headers.get_all(IF_NONE_MATCH):
-        for tag in value.split(b","):
-            if etag_without_coding(tag.strip()) == confirmed:
-                headers.lines = [(name, tag.strip() if name == b"etag" else old) for name, old in headers.lines]
-                return

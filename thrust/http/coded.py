@@ -16,13 +16,16 @@ _OF_PLAIN_CONTENT = frozenset(
 
 def coded_lines(lines: list[FieldLine], coding: bytes) -> list[FieldLine]:
     """The fields of a response after its content was coded: Content-Encoding, and an entity-tag of its own."""
-    kept = [
-        (name, etag_for(value, coding) if name == b"etag" else value)
-        for name, value in lines
-        if name not in _OF_PLAIN_CONTENT
+    return [*coded_trailers(lines, coding), (b"content-encoding", coding)]
+
+
+def coded_trailers(lines: list[FieldLine], coding: bytes) -> list[FieldLine]:
+    """What remains of fields, also of those after the content, when that was coded."""
+    return [
+        line if line[0] != b"etag" else (b"etag", etag_for(line[1], coding))
+        for line in lines
+        if line[0] not in _OF_PLAIN_CONTENT
     ]
-    kept.append((b"content-encoding", coding))
-    return kept
 
 
 def varying_by_coding(lines: list[FieldLine]) -> list[FieldLine]:

@@ -9,6 +9,7 @@ A condition that cannot be read is one that nobody fulfils (If-Match, If-None-Ma
 """
 
 import re
+from collections.abc import Sequence
 
 from thrust.http.fields import parse_date
 from thrust.http.headers import FieldLine, Headers
@@ -96,6 +97,19 @@ def etag_for(etag: bytes, coding: bytes) -> bytes:
 def etag_without_coding(etag: bytes) -> bytes:
     """The tag that `etag_for` made `etag` from; a tag that is not ours stays."""
     return etag if etag.find(b"~") < 0 else _OUR_PART.sub(b"", etag)
+
+
+def confirmed_tag(headers: Headers, etag: bytes, accepted: Sequence[bytes]) -> bytes:
+    """The client's own tag for what a 304 calls `etag`: one of its If-None-Match, `etag` itself if none fits.
+
+    Of several it is that of the first of the `accepted` codings, because a cache takes it for the one to send.
+    """
+    known = [tag for tag in _tags(headers.get_all(IF_NONE_MATCH)) if _opaque(tag) == _opaque(etag)]
+    plain = etag_without_coding(etag)
+    for coding in accepted:
+        if (tag := etag_for(plain, coding)) in known:
+            return tag
+    return known[0] if known else etag
 
 
 def strip_codings(value: bytes) -> bytes:

@@ -1,17 +1,28 @@
 """Request, Response, the kinds of body, and the shape of a handler: what all rooms speak to each other (RFC 9110).
 
-A body is `bytes` when it is all here, otherwise something with `read`. HTTP versions differ in framing only, which
-is the business of `wire/`, so nothing here knows of Content-Length against chunks.
+A body is `bytes` when it is all here, otherwise something with `read`; one that comes out of a file can be sent by the
+kernel instead. HTTP versions differ in framing only, which is the business of `wire/`, so nothing here knows of
+Content-Length against chunks.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+import errno
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine, Headers
+from thrust.http.ranges import Range
 
 if TYPE_CHECKING:
     import asyncio
+
+FILE_PIECE_BYTES = 262144
+"""What is read of a file at once where the kernel cannot send it."""
+
+T = TypeVar("T")
 
 
 class BodyStream(Protocol):
@@ -30,6 +41,103 @@ class BodyStream(Protocol):
     def close(self) -> None:
         """Gives up the rest, at any time and as often as wanted; wakes a waiting `read` with an error."""
         ...
+
+
+class InThread(Protocol):
+    """Runs a function that may wait for a disk off the event loop: `asyncio.to_thread`, or threads of its own."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Descriptor:
+    """A file descriptor that is closed when nobody holds this object any more.
+
+    A thread that waits for a disk cannot be called back. It holds the object too, so that the number is not given to
+    another file or connection before the thread has returned.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class FileContent:
+    """Parts of a file with bytes between them; a BodyStream, of which the kernel may send what is left.
+
+    `segments` are literal bytes and half-open ranges of the file, in the order in which they are sent; `length` is what
+    they are together, and becomes the response's `content_length`. The descriptor `fd` is ours from now on. There is
+    one reader, which calls `read`, or takes what `upcoming` shows by other means and says so with `advance`.
+    """
+
+    __slots__ = ("_descriptor", "_segments", "in_thread", "length", "trailers")
+
+    def __init__(self, fd: int, segments: Sequence[bytes | Range], in_thread: InThread) -> None:
+        self._descriptor: Descriptor | None = Descriptor(fd)
+        sizes = [_segment_bytes(segment) for segment in segments]
+        self._segments = deque(segment for segment, size in zip(segments, sizes, strict=True) if size)
+        self.in_thread = in_thread
+        self.length = sum(sizes)
+        self.trailers: list[FieldLine] = []
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The file; stays open for as long as it is held. OSError after `close`."""
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, "the file was given up")
+        return self._descriptor
+
+    @property
+    def upcoming(self) -> bytes | Range | None:
+        """The first segment that has not been taken, or the rest of it; None at the end."""
+        return self._segments[0] if self._segments else None
+
+    def advance(self, count: int) -> None:
+        """So many bytes of `upcoming` have been taken."""
+        segment = self._segments.popleft()
+        if count < _segment_bytes(segment):
+            rest = segment[count:] if isinstance(segment, bytes) else (segment[0] + count, segment[1])
+            self._segments.appendleft(rest)
+
+    async def read(self) -> bytes:
+        """The next FILE_PIECE_BYTES or fewer, b"" at the end.
+
+        Raises OSError, which the caller translates: what the disk says, that the file has become shorter than its
+        segments, that `close` was called meanwhile.
+        """
+        descriptor = self.descriptor
+        segment = self.upcoming
+        if segment is None:
+            return b""
+        if isinstance(segment, bytes):
+            piece = segment
+        else:
+            start, stop = segment
+            piece = await self.in_thread(partial(_read_at, descriptor, start, min(stop - start, FILE_PIECE_BYTES)))
+            if not piece:
+                raise OSError(errno.EIO, "the file became shorter while it was sent")
+            _ = self.descriptor
+        self.advance(len(piece))
+        return piece
+
+    def close(self) -> None:
+        """Gives up the rest. Closes the file, at once or when a thread that still reads it has returned."""
+        self._descriptor = None
+        self._segments.clear()
+
+    def __repr__(self) -> str:
+        return f"<FileContent {'closed' if self._descriptor is None else 'open'}, {len(self._segments)} segments left>"
+
+
+def _segment_bytes(segment: bytes | Range) -> int:
+    return len(segment) if isinstance(segment, bytes) else segment[1] - segment[0]
+
+
+def _read_at(descriptor: Descriptor, offset: int, count: int) -> bytes:
+    return os.pread(descriptor.number, count, offset)
 
 
 Body = bytes | BodyStream

@@ -17,8 +17,9 @@ from thrust.errors import BadMessage, ClientGone, ThrustError
 from thrust.flow import STREAM_HIGH_WATER_BYTES, BodyBuffer, start_task
 from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine
-from thrust.http.message import Body, BodyStream, Response, Tunnel
+from thrust.http.message import Body, BodyStream, FileContent, Response, Tunnel
 from thrust.server.connection import LINGER_S, ClientConnection
+from thrust.server.file_sending import send_file
 from thrust.server.front import Front
 from thrust.server.sockets import was_reset
 from thrust.server.tunnel import splice
@@ -201,7 +202,10 @@ class Http1Connection(ClientConnection):
             await self._tunnel(body, exchange)
             return
         try:
-            await self._write_stream(response, body, exchange, head)
+            if isinstance(body, FileContent):
+                await self._write_file(response, body, exchange, head)
+            else:
+                await self._write_stream(response, body, exchange, head)
         finally:
             response.close()
 
@@ -246,6 +250,13 @@ class Http1Connection(ClientConnection):
                 await self._gate.drained()
         if is_chunked:
             self._transport.write(last_chunk(body.trailers))
+
+    async def _write_file(self, response: Response, body: FileContent, exchange: Exchange, head: RequestHead) -> None:
+        data = self._fields(response, b"content-length: %d\r\n" % body.length, exchange) + self._persistence(head)
+        if head.method == b"HEAD":
+            self._transport.write(data)
+        else:
+            await send_file(self._loop, self._transport, self._gate, data, body, exchange)
 
     def _fields(self, response: Response, framing: bytes, exchange: Exchange) -> bytes:
         """The head of a response, but for what depends on the connection and the empty line."""

@@ -70,6 +70,14 @@ def page(request: Request, connection: socket.socket) -> bool:
     return answer(connection, b"%d" % os.getpid())
 
 
+def cached(request: Request, connection: socket.socket) -> bool:
+    """Its process number, for an hour."""
+    body = b"%d" % os.getpid()
+    fields = b"Cache-Control: max-age=3600\r\nContent-Length: %d\r\n" % len(body)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (fields, body))
+    return True
+
+
 def count(request: Request, connection: socket.socket) -> bool:
     return answer(connection, b"%d" % requests)
 
@@ -188,6 +196,7 @@ def exists(request: Request, connection: socket.socket) -> bool:
 
 
 ANSWERS: dict[str, Callable[[Request, socket.socket], bool]] = {
+    "/cached": cached,
     "/count": count,
     "/early-hints": early_hints,
     "/trailers": trailers,

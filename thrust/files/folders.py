@@ -1,0 +1,50 @@
+"""A folder that is held open, so that what is opened beneath it does not depend on names above it.
+
+Made by `confined.py`, passed to `walking.py`. Threads use a folder while another thread has found its successor, so
+nobody closes it: the descriptor goes with the last reference. A number that is closed while it is in use could
+already belong to another folder.
+"""
+
+import os
+import weakref
+
+FOLDER_FLAGS = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+"""With O_PATH, which macOS does not have, a folder that may be searched but not listed will do."""
+
+
+class Folder:
+    """The folder that `path` led to: `fd`, and `names`, the parts of its real path from `/` on."""
+
+    __slots__ = ("__weakref__", "_identity", "fd", "names")
+
+    def __init__(self, path: bytes) -> None:
+        """Raises OSError if there is no such folder."""
+        # The real path is opened, not `path`, so that name and descriptor fit when a link is changed in between.
+        real = os.path.realpath(path, strict=True)
+        self.fd = os.open(real, FOLDER_FLAGS)
+        weakref.finalize(self, os.close, self.fd)
+        self.names = names_of(real.rstrip(b"/"))
+        self._identity = _identity(os.fstat(self.fd))
+
+    def is_at(self, path: bytes) -> bool:
+        """Whether `path` leads to this folder; also if it leads nowhere, as while a deploy replaces a link."""
+        try:
+            return _identity(os.stat(path)) == self._identity
+        except OSError:
+            return True
+
+
+Place = tuple[Folder, list[bytes]]
+"""Where a file is: a folder, and the names from there on."""
+
+
+def names_of(path: bytes) -> list[bytes]:
+    """The parts of `path`, `..` included; the last one is `.` if the path can only be that of a folder."""
+    names = [name for name in path.split(b"/") if name not in (b"", b".")]
+    if path.endswith((b"/", b"/.")):
+        names.append(b".")
+    return names
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino

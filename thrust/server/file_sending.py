@@ -1,0 +1,286 @@
+"""Sends the content of a file to a client: by the kernel where that is possible, without waiting for a disk.
+
+For `http1`, which hands over the head of the response. Large content goes from the page cache to the socket by
+sendfile(2), on a duplicate of the socket's descriptor, because neither event loop lets us watch or write to one that
+belongs to a transport. The transport's buffer is empty meanwhile, so that nothing is overtaken. A client that does not
+read is told to the protocol as its transport would do it, by pause_writing and resume_writing, and so has the same
+deadline as any other.
+
+sendfile waits for pages that are not in the page cache, and would keep everybody else waiting. So we look first, and
+where pages are missing, or the file system does not tell (overlayfs, tmpfs, FUSE, macOS), a thread does the same step.
+
+Small content is read and joined with its head. What sendfile cannot do (TLS, some file systems) is read in threads and
+written. A file that grew is sent as far as was announced; one that shrank is an error, and never made up for.
+"""
+
+import asyncio
+import errno
+import math
+import os
+import socket
+from functools import partial
+
+from thrust.errors import ClientGone, ThrustError
+from thrust.flow import WriteGate
+from thrust.http.exchange import Exchange
+from thrust.http.message import Descriptor, FileContent
+from thrust.http.ranges import Range
+
+STEP_BYTES = 1048576
+"""What is sent before others get their turn: 0.2 ms of work. nginx takes 2 MB (sendfile_max_chunk)."""
+
+SMALL_FILE_BYTES = 65536
+"""Content up to this is read, and written together with its head."""
+
+LOOK_EVERY_BYTES = 262144
+"""How densely we look for pages that are missing: the kernel reads them by 128 KB or more, and drops the oldest."""
+
+LOOK_AGAIN_S = 1.0
+"""For how long what we saw is taken for true; a client that takes a step in pieces does not make us look for each."""
+
+READ_AHEAD_BYTES = 2 * STEP_BYTES
+"""What the kernel is asked to read at once where pages were missing; it would go by 128 KB on its own."""
+
+_NO_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)
+
+_NOT_BY_SENDFILE = frozenset(
+    (
+        errno.EINVAL,
+        errno.ENOSYS,
+        errno.EOPNOTSUPP,
+        errno.ENOTSUP,
+        errno.EOVERFLOW,
+        errno.ENOTSOCK,
+        errno.EMFILE,  # no descriptor is left for a duplicate
+        errno.ENFILE,
+    )
+)
+"""Not an error of the file or the client: the same bytes can be read and written."""
+
+
+async def send_file(
+    loop: asyncio.AbstractEventLoop,
+    transport: asyncio.Transport,
+    gate: WriteGate,
+    head: bytes,
+    content: FileContent,
+    exchange: Exchange,
+) -> None:
+    """Returns when `head` and `content` are sent, or wait in the buffer of `transport`; the caller closes `content`.
+
+    Counts in `exchange.body_bytes`. Raises ClientGone, or ThrustError if the file cannot be sent to its announced end:
+    the connection has to be reset then.
+    """
+    try:
+        if content.length <= SMALL_FILE_BYTES:
+            body = await _read_small(content)
+            transport.write(head + body)
+            exchange.body_bytes = len(body)
+            return
+        if _leads_to_kernel(transport):
+            await _send_by_kernel(loop, transport, gate, head, content, exchange)
+        else:
+            transport.write(head)
+        await _send_by_copy(transport, gate, content, exchange)
+    except ConnectionError as error:
+        raise ClientGone("the client closed the connection in the middle of a file") from error
+    except OSError as error:
+        raise ThrustError(f"a file could not be sent: {error.strerror}") from error
+
+
+async def _read_small(content: FileContent) -> bytes:
+    pieces = []
+    while (segment := content.upcoming) is not None:
+        piece = segment if isinstance(segment, bytes) else _read_cached(content.descriptor, segment)
+        if piece:
+            content.advance(len(piece))
+        else:
+            piece = await content.read()
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _read_cached(descriptor: Descriptor, wanted: Range) -> bytes:
+    """What of a range can be had without waiting; b"" if that is not known."""
+    if _NO_WAITING is None:
+        return b""
+    start, stop = wanted
+    room = bytearray(stop - start)
+    try:
+        count = os.preadv(descriptor.number, [room], start, _NO_WAITING)
+    except OSError:
+        return b""
+    return bytes(room[:count])
+
+
+def _leads_to_kernel(transport: asyncio.Transport) -> bool:
+    """Whether what is written to the transport goes to a stream socket as it is."""
+    connection = transport.get_extra_info("socket")
+    is_stream = connection is not None and connection.type == socket.SOCK_STREAM
+    return is_stream and transport.get_extra_info("sslcontext") is None
+
+
+async def _send_by_copy(
+    transport: asyncio.Transport, gate: WriteGate, content: FileContent, exchange: Exchange
+) -> None:
+    while piece := await content.read():
+        exchange.body_bytes += len(piece)
+        transport.write(piece)
+        if not gate.is_open:
+            await gate.drained()
+
+
+async def _send_by_kernel(
+    loop: asyncio.AbstractEventLoop,
+    transport: asyncio.Transport,
+    gate: WriteGate,
+    head: bytes,
+    content: FileContent,
+    exchange: Exchange,
+) -> None:
+    """Sends `head` and `content`; where sendfile turns out not to be possible, `content` is left as far as it came."""
+    transport.set_write_buffer_limits(0)  # the gate is open when the buffer is empty, instead of nearly so
+    try:
+        transport.write(head)
+        await _Sender(loop, transport, gate, content, exchange).send()
+    except OSError as error:
+        if error.errno not in _NOT_BY_SENDFILE:
+            raise
+    finally:
+        if not transport.is_closing():
+            transport.set_write_buffer_limits()
+
+
+class _Sender:
+    """One response on its way to one client's socket."""
+
+    __slots__ = (
+        "_can_look",
+        "_content",
+        "_exchange",
+        "_file",
+        "_gate",
+        "_looked_s",
+        "_loop",
+        "_protocol",
+        "_room",
+        "_seen_to",
+        "_socket",
+        "_transport",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        gate: WriteGate,
+        content: FileContent,
+        exchange: Exchange,
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._protocol = transport.get_protocol()
+        self._gate = gate
+        self._content = content
+        self._exchange = exchange
+        self._file = content.descriptor
+        self._socket = Descriptor(os.dup(transport.get_extra_info("socket").fileno()))
+        self._can_look = _NO_WAITING is not None
+        self._looked_s = -math.inf
+        self._seen_to = 0
+        self._room = [bytearray(1)]
+
+    async def send(self) -> None:
+        """Sends everything; OSError if the file, the socket or both cannot."""
+        while (segment := self._content.upcoming) is not None:
+            if not self._gate.is_open:
+                await self._gate.drained()
+            if isinstance(segment, bytes):
+                self._transport.write(segment)
+                self._count(len(segment))
+                continue
+            start, stop = segment
+            count = min(stop - start, STEP_BYTES)
+            try:
+                if self._is_cached(start, start + count):
+                    sent = _send_some(self._socket, self._file, start, count)
+                else:
+                    sent = await self._send_in_thread(start, count)
+            except BlockingIOError:
+                sent = 0
+            else:
+                self._count(sent)
+            if sent < count:  # the socket is full
+                await self._writable()
+            else:
+                await asyncio.sleep(0)
+
+    async def _send_in_thread(self, start: int, count: int) -> int:
+        try:
+            return await self._content.in_thread(partial(_read_and_send, self._socket, self._file, start, count))
+        except asyncio.CancelledError:
+            _shut_down(self._socket)  # the thread may hold it for as long as the disk takes: the client shall not wait
+            raise
+
+    def _is_cached(self, start: int, stop: int) -> bool:
+        """Whether sendfile will not have to wait for the disk, as far as anybody can know."""
+        if not self._can_look:
+            return False
+        now_s = self._loop.time()
+        if now_s - self._looked_s > LOOK_AGAIN_S:
+            self._seen_to = start
+        if stop <= self._seen_to:
+            return True
+        try:
+            for position in (*range(max(start, self._seen_to), stop, LOOK_EVERY_BYTES), stop - 1):
+                os.preadv(self._file.number, self._room, position, _NO_WAITING or 0)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._can_look = False
+            return False
+        self._seen_to = stop
+        self._looked_s = now_s
+        return True
+
+    def _count(self, sent_bytes: int) -> None:
+        self._content.advance(sent_bytes)
+        self._exchange.body_bytes += sent_bytes
+
+    async def _writable(self) -> None:
+        """Waits for the client, who has the time that any client has that does not read."""
+        self._protocol.pause_writing()
+        self._loop.add_writer(self._socket.number, self._resume)
+        try:
+            await self._gate.drained()
+        finally:
+            self._loop.remove_writer(self._socket.number)
+
+    def _resume(self) -> None:
+        self._loop.remove_writer(self._socket.number)
+        self._protocol.resume_writing()
+
+
+def _send_some(to: Descriptor, file: Descriptor, start: int, count: int) -> int:
+    """How many bytes of the file the socket has taken, at least one. Raises BlockingIOError if it takes none now."""
+    sent = os.sendfile(to.number, file.number, start, count)
+    if not sent:
+        raise OSError(errno.EIO, "the file became shorter while it was sent")
+    return sent
+
+
+def _read_and_send(to: Descriptor, file: Descriptor, start: int, count: int) -> int:
+    """The same, from a disk: the kernel is asked to go on reading what comes next meanwhile."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.number, start, READ_AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+    return _send_some(to, file, start, count)
+
+
+def _shut_down(descriptor: Descriptor) -> None:
+    connection = socket.socket(fileno=descriptor.number)
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # its client has gone already
+    finally:
+        connection.detach()
