@@ -34,7 +34,7 @@ def test_a_crowd_costs_the_worker_one_request(reply: bytes) -> None:
         assert bodies(site, clients) == {b"content"}
         assert len(site.take_asked()) == 1
 
-    stage = on_site(story, LATER)
+    stage = on_site(story, LATER, read_bytes=9999 if reply is KEPT else 20)
     assert [e.cache for e in stage.exchanges].count("hit") == CROWD - 1
 
 
@@ -50,7 +50,7 @@ def test_a_crowd_that_takes_another_coding_each_costs_one_request() -> None:
         assert bodies(site, range(1, 41)) == {b"a{}\n" * 1000}
         assert len(site.stage.coder.jobs) == 3
 
-    on_site(story, LATER, compression=("br", "zstd", "gzip"))
+    on_site(story, LATER, compression=("br", "zstd", "gzip"), read_bytes=1000)
 
 
 def test_a_crowd_of_validations_costs_one_request() -> None:
@@ -117,7 +117,6 @@ def test_an_answer_for_one_releases_all_and_later_ones_do_not_wait(reply: bytes)
         site.stage.worker().send(reply)
         await site.settle()
         assert len(site.take_asked()) == 9
-        site.stage.worker().send(LATER)
         for number in range(1, 10):
             site.stage.worker(number).send(reply)
         await site.settle()
@@ -297,6 +296,16 @@ def test_a_worker_that_is_not_there_fails_all_at_once() -> None:
         assert [site.replies(client)[0].status for client in range(1, 11)] == [503] * 10
 
     on_site(story)
+
+
+def test_a_worker_that_was_silent_is_not_waited_for_twice() -> None:
+    async def story(site: Site) -> None:
+        await ask_all(site, range(1, 11))
+        await site.pass_time(3)
+        assert [site.replies(client)[0].status for client in range(1, 11)] == [504] * 10
+        assert len(site.take_asked()) == 1
+
+    on_site(story, LATER, worker_timeout_s=3)
 
 
 def test_a_stale_response_covers_up_for_all_who_waited() -> None:

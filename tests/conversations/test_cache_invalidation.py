@@ -179,4 +179,3 @@ def test_what_was_ended_does_not_come_back_when_the_worker_fails() -> None:
         assert site.replies()[0].status == 500
 
     on_site(story, answer("Cache-Control: max-age=60, stale-if-error=99", 'ETag: "1"'), LATER, answer(status=204))
-

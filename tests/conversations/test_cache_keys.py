@@ -70,13 +70,20 @@ def test_a_field_that_shapes_the_answer_never_reaches_another(lines: list[str], 
     on_site(story, **mode)
 
 
-PER_REQUEST = {"x-forwarded-for", "x-forwarded-server", "x-real-ip", "x-request-start", "x-request-id"}
+UNSHAPING = {
+    "x-forwarded-for",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-request-id",
+    "x-request-start",
+    "x-sendfile-type",
+}
 PLAIN = b"host: example.org\nx-forwarded-host: example.org\nx-forwarded-port: 80\nx-forwarded-proto: http"
 
 
 def echo(asked: Message) -> bytes:
     """Says all by which an app could be led to say something else."""
-    lines = sorted(f"{name}: {value}" for name, value in asked.lines if name not in PER_REQUEST)
+    lines = sorted(f"{name}: {value}" for name, value in asked.lines if name not in UNSHAPING)
     return answer("Cache-Control: max-age=60", body="\n".join(lines).encode())
 
 
@@ -106,7 +113,7 @@ def echo(asked: Message) -> bytes:
         # Azure Application Gateway, and nginx as many have it
         ["X-Forwarded-Proto: https", "X-Original-Host: example.org", "X-Forwarded-Ssl: on", "Front-End-Https: on"],
         # RFC 7239
-        ['X-Forwarded-Proto: https', 'Forwarded: for="[2001:db8::7]:1234";host=example.org;proto=https;by=_x'],
+        ["X-Forwarded-Proto: https", 'Forwarded: for="[2001:db8::7]:1234";host=example.org;proto=https;by=_x'],
         ["X-Scheme: http", "X-Forwarded-Scheme: http", "Forwarded: for=6.6.6.6, for=7.7.7.7"],
     ],
     ids=["ingress-nginx", "traefik", "azure", "forwarded", "plain"],

@@ -39,7 +39,7 @@ def test_an_answer_that_may_not_be_kept_is_handed_out_and_forgotten(
             assert reply["cache-status"] == f"thrust; fwd=uri-miss; detail={why}"
             assert reply.body == b"content"
 
-    stage = on_site(story, *[answer(*lines, chunked=chunked)] * 3)
+    stage = on_site(story, *[answer(*lines, chunked=chunked)] * 3, read_bytes=20 if chunked else 9999)
     assert {(e.cache, e.cache_detail) for e in stage.exchanges} == {("miss", why)}
 
 

@@ -140,7 +140,9 @@ def test_what_passes_anew_says_nothing_of_an_age() -> None:
         assert (await site.get())["age"] is None
         assert (await site.get("/stream"))["age"] is None
 
-    on_site(story, answer("Cache-Control: max-age=60"), answer("Cache-Control: max-age=60", chunked=True))
+    on_site(
+        story, answer("Cache-Control: max-age=60"), answer("Cache-Control: max-age=60", chunked=True), read_bytes=20
+    )
 
 
 @pytest.mark.parametrize("after_s, x_cache", [(9.9, "hit"), (10, "miss")])

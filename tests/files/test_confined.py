@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.files.conftest import OpenRoots
-from tests.support.files_tree import LINKS, FilesTree, content_of, no_leaks
+from tests.files.tree import LINKS, FilesTree, content_of, no_leaks
 from thrust.errors import ConfigError
-from thrust.files.confined import MAX_PATH_BYTES, OpenedFile, Roots
+from thrust.files.confined import MAX_PATH_BYTES, Roots
 from thrust.files.openat2 import load
-from thrust.files.refusals import FileRefused, Refusal
+from thrust.files.refusals import FileRefused, Refusal, refusal_of
 
 
 @pytest.fixture(scope="module")
@@ -359,8 +359,6 @@ def test_too_many_open_files_are_the_servers_fault(tree: FilesTree, open_roots: 
 
 
 def test_an_errno_that_nobody_expects_is_a_500() -> None:
-    from thrust.files.refusals import refusal_of
-
     error = refusal_of(b"/data/x", OSError(5, "Input/output error"))
     assert (error.refusal, error.status, error.is_fault) == (Refusal.FAILURE, 500, True)
     assert str(error) == "cannot send the file '/data/x': the system cannot open it (Input/output error)"
@@ -413,6 +411,7 @@ def may_be_sent(tree: FilesTree, path: str) -> bool:
     return is_beneath and os.path.isfile(tree.root / spelled)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prefix=st.sampled_from(["", "{root}/", "{alias}/", "{second}/", "{outside}/", "/"]),
@@ -435,6 +434,7 @@ def test_both_ways_open_exactly_what_is_really_beneath(tree: FilesTree, prefix: 
         assert content.startswith(b"inside ") == expected, path
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.binary(max_size=300) | st.text(alphabet="./%\0\\ax", max_size=40).map(str.encode))
 def test_bytes_of_any_kind_are_opened_or_refused(tree: FilesTree, path: bytes) -> None:
@@ -479,7 +479,7 @@ def test_what_is_mounted_beneath_a_root_is_beneath_it(tmp_path: Path, open_roots
     (tmp_path / "root" / "file").write_text("inside, above the volume")
     uses_openat2 = open_roots(tmp_path)._openat2 is not None
     source = (
-        "import sys; from tests.support.files_tree import content_of; from thrust.files.confined import Roots;"
+        "import sys; from tests.files.tree import content_of; from thrust.files.confined import Roots;"
         f"roots = Roots([sys.argv[1]], may_use_openat2={uses_openat2});"
         "print(content_of(roots, 'volume/file').decode(), content_of(roots, 'volume/up').decode(), sep='; ')"
     )
@@ -492,10 +492,6 @@ def test_what_is_mounted_beneath_a_root_is_beneath_it(tmp_path: Path, open_roots
     if result.returncode == 9 or "unshare" in result.stderr:
         pytest.skip("mounting is not allowed")
     assert result.stdout == "inside; inside, above the volume\n", result.stderr
-
-
-def test_an_opened_file_is_nothing_but_a_descriptor_and_a_stat() -> None:
-    assert OpenedFile.__slots__ == ("fd", "stat")
 
 
 def test_openat2_is_there_where_the_kernel_is_new_enough() -> None:

@@ -1,5 +1,6 @@
 """The system call itself, and that its absence goes unnoticed."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -42,17 +43,13 @@ def needs_openat2() -> None:
         pytest.skip("there is no openat2 here")
 
 
-@pytest.mark.parametrize("code", ["EPERM", "ENOSYS", "EACCES"])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS])
 @pytest.mark.parametrize("when", ["before", "later"])
-def test_where_it_is_forbidden_files_are_walked_to(tmp_path: Path, code: str, when: str) -> None:
+def test_where_it_is_forbidden_files_are_walked_to(tmp_path: Path, code: int, when: str) -> None:
     needs_openat2()
-    if (code, when) == ("EACCES", "later"):
-        pytest.skip("cannot be told from a file that may not be read")
-    import errno
-
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("inside")
-    command = [sys.executable, "-c", FORBIDDEN, str(getattr(errno, code)), str(tmp_path), when]
+    command = [sys.executable, "-c", FORBIDDEN, str(code), str(tmp_path), when]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if result.returncode == 9:
         pytest.skip("filters are not allowed")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.files.conftest import OpenRoots
-from tests.support.files_tree import content_of, no_leaks
+from tests.files.tree import content_of, no_leaks
 from thrust.files.confined import Roots
 from thrust.files.refusals import FileRefused
 
@@ -50,7 +50,6 @@ def outcomes(roots: Roots, path: bytes) -> Counter[bytes]:
             found[content_of(roots, path)] += 1
         except FileRefused as error:
             found[error.refusal.name.encode()] += 1
-    print(found)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.files.conftest import OpenRoots
-from tests.support.files_tree import content_of, no_leaks
+from tests.files.tree import content_of, no_leaks
 from thrust.files.refusals import FileRefused, Refusal
 
 

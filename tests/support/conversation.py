@@ -60,15 +60,15 @@ AFTERMATH_S = 1000.0
 class Stage:
     """Thrust without processes and sockets, clients and a worker.
 
-    `settings` are those of Config; the cache and compression are off unless asked for, so that a conversation shows
-    what was forwarded.
+    `settings` are those of Config; the cache, compression and X-Sendfile are off unless asked for, so that a
+    conversation shows what was forwarded.
     """
 
     def __init__(self, loop: MemoryLoop, **settings: Any) -> None:
-        config = Config(**{"cache_size_bytes": 0, "compression": (), **settings})
+        config = Config(**{"cache_size_bytes": 0, "compression": (), "send_file_header": None, **settings})
         pages = ErrorPages(config.bad_gateway_page)
         self.loop = loop
-        self.coder = CoderOnDemand()
+        self.coder = CoderOnDemand(loop)
         self.exchanges: list[Exchange] = []
         self.observers: list[Observer] = [self.exchanges.append]
         self.unexpected: list[BaseException] = []

@@ -398,7 +398,6 @@ class Config:
         thruster="X_SENDFILE_ENABLED",
         thruster_kind=values.FIELD_NAME_SWITCH,
         empty_is_off=True,
-        pending="sending files",
     )
     send_file_roots: tuple[Path, ...] = _setting(
         "THRUST_SEND_FILE_ROOT",
@@ -407,7 +406,20 @@ class Config:
         "folders that files may be sent from",
         _FILES,
         default_text="the working directory",
-        pending="sending files",
+    )
+    send_file_mapping: tuple[tuple[str, Path], ...] = _setting(
+        "THRUST_SEND_FILE_MAPPING",
+        values.MAPPING,
+        (),
+        "URIs in X-Accel-Redirect and the folders that they stand for: /protected/=/data/",
+        _FILES,
+    )
+    static: tuple[tuple[str, Path], ...] = _setting(
+        "THRUST_STATIC",
+        values.MOUNTS,
+        (),
+        "folders to serve without the worker, as path:folder",
+        _FILES,
     )
 
     admin_port: int | None = _setting(

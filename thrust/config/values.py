@@ -176,6 +176,22 @@ def parse_path_or_off(text: str) -> str | None:
     return None if text.lower() in _OFF else parse_path(text)
 
 
+def parse_mount(text: str) -> tuple[str, Path]:
+    """`/static:/app/staticfiles` as the path of a URL and the folder that is served there."""
+    path, colon, folder = text.partition(":")
+    if not colon or not folder.strip():
+        raise ValueError
+    return parse_path(path.strip()), Path(folder.strip())
+
+
+def parse_mapping(text: str) -> tuple[str, Path]:
+    """`/protected/=/data/` as the beginning of a URI and the folder that it stands for."""
+    path, equals, folder = text.partition("=")
+    if not equals or not folder.strip():
+        raise ValueError
+    return parse_path(path.strip()), Path(folder.strip())
+
+
 def parse_network(text: str) -> "IPv4Network | IPv6Network":
     """An address or a network; host bits are refused, since a list of whom to trust is no place for guesses."""
     from ipaddress import ip_network
@@ -286,6 +302,14 @@ def _show_switch(value: bool) -> str:
     return "on" if value else "off"
 
 
+def _show_mounts(mounts: tuple[tuple[str, Path], ...]) -> str:
+    return ",".join(f"{path}:{folder}" for path, folder in mounts)
+
+
+def _show_mapping(mapping: tuple[tuple[str, Path], ...]) -> str:
+    return ",".join(f"{path}={folder}" for path, folder in mapping)
+
+
 def _show_list(values: tuple[object, ...]) -> str:
     return ",".join(map(str, values))
 
@@ -301,6 +325,18 @@ DURATION = Kind(
 SIZE = Kind(parse_size_bytes, "a size such as 65536, 64KB, 64MB or 1MiB", show_size, "bytes")
 FILE = Kind(Path, "a path")
 FOLDERS = Kind(parse_list(Path, ",:"), "folders with commas or colons between them", _show_list, empty="none")
+MOUNTS = Kind(
+    parse_list(parse_mount),
+    "path:folder such as /static:/app/staticfiles, with commas between them",
+    _show_mounts,
+    empty="none",
+)
+MAPPING = Kind(
+    parse_list(parse_mapping),
+    "uri=folder such as /protected/=/data/, with commas between them",
+    _show_mapping,
+    empty="none",
+)
 DOMAINS = Kind(
     parse_list(parse_domain),
     "host names with commas between them (no wildcards; names beyond ASCII as xn--…)",

@@ -26,7 +26,7 @@ Locate = Callable[[list[bytes]], Place]
 """Finds the place that an absolute path, given by its names, belongs to; OSError (EXDEV) if there is none."""
 
 # With O_NOFOLLOW and O_DIRECTORY a link is ELOOP or ENOTDIR, depending on the system.
-_MAYBE_LINK = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+_MAYBE_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 
 
 def open_by_walking(place: Place, locate: Locate) -> int:

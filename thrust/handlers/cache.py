@@ -67,7 +67,8 @@ class Cache:
         """The response to a plain request for something fresh, None if more has to be looked at or waited for."""
         if request.method not in _METHODS or request.content_length != 0 or request.wants_upgrade:
             return None
-        stored = self._store.find(key_of(request), request.headers)
+        request.cache_key = key = key_of(request)
+        stored = self._store.find(key, request.headers)
         if stored is None:
             return None
         lines = request.headers.lines
@@ -86,7 +87,7 @@ class Cache:
             return await self._pass_by(request, b"method")
         if request.content_length != 0 or request.wants_upgrade:
             return await self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
-        key = key_of(request)
+        key = request.cache_key or key_of(request)
         fields = dict(request.headers.lines)
         if self._hints.is_page(key) and _DECISIVE.isdisjoint(fields):
             return await self._ask_again(request, key)

@@ -8,7 +8,9 @@ the next one, answers itself, or raises a ThrustError.
     body_limit    before anything waits: a request that is too large costs nothing, not even a place in the queue
     health        before cache and hold: a probe asks the worker itself, and hears at once that it is not ready
     compression   above the cache, whose answers are coded already: each client gets what it accepts of one answer
-    cache         before hold: what is stored is served while no worker is ready
+    cache         before hold: what is stored is served while no worker is ready; above files, to keep small ones too
+    static        before hold: files need no worker
+    send_file     above hold: it is the worker's response that names a file
     hold          keeps requests while no worker is ready
     forward       to the worker
 
@@ -16,6 +18,7 @@ A hit in the cache has a shorter way, `Chain.at_once`, which is synchronous: ide
 nothing to say about a request without content that nobody has to work for.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +27,8 @@ from thrust.cache.serving import Serving
 from thrust.cache.store import Store
 from thrust.cache.visit import Rules
 from thrust.config import Config
+from thrust.config.table import DEFAULTS
+from thrust.files.confined import Roots
 from thrust.handlers.body_limit import BodyLimit
 from thrust.handlers.cache import Cache
 from thrust.handlers.compression import Compression
@@ -32,6 +37,8 @@ from thrust.handlers.forward import Forward
 from thrust.handlers.health import Health
 from thrust.handlers.hold import Hold
 from thrust.handlers.identify import Identify
+from thrust.handlers.send_file import HideSendFile, SendFile
+from thrust.handlers.static import Mount, Static
 from thrust.http.message import AtOnce, Handler, Request, Response
 from thrust.upstream.pool import Pool
 
@@ -49,12 +56,17 @@ class Chain:
 def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnexpected) -> Chain:
     """The whole chain in front of the worker that `pool` leads to."""
     # Bound methods, because CPython calls those faster than instances with `__call__` (benchmark forward-1k).
-    handler = to_worker = Hold(Forward(pool).__call__, pool, patience_s=config.boot_timeout_s).__call__
+    handler: Handler = Hold(Forward(pool).__call__, pool, patience_s=config.boot_timeout_s).__call__
+    handler = to_worker = _sending_files(handler, config)
+    recognise = recogniser(config.fingerprint)
+    if config.static:
+        mounts = [Mount(os.fsencode(path), os.fsencode(folder)) for path, folder in config.static]
+        handler = Static(handler, mounts, recognise).__call__
     codings = tuple(coding.encode() for coding in config.compression)
     cache: Cache | None = None
     if config.cache_size_bytes:
         store = Store(config.cache_size_bytes)
-        rules = Rules(recogniser(config.fingerprint), config.max_cache_item_size_bytes, makes_codings=bool(codings))
+        rules = Rules(recognise, config.max_cache_item_size_bytes, makes_codings=bool(codings))
         cache = Cache(handler, store, Serving(store, codings), rules)
         handler = cache.__call__
     if codings:
@@ -71,6 +83,25 @@ def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnex
     handler = Errors(handler, pages, log_unexpected).__call__
     identify = Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies)
     return Chain(identify.__call__, None if cache is None else _from_memory(identify, cache))
+
+
+def _sending_files(following: Handler, config: Config) -> Handler:
+    """X-Sendfile, or what takes its fields away while it is off."""
+    if config.send_file_header is None:
+        return HideSendFile(following).__call__
+    mapping = [
+        (_folder(os.fsencode(uri)), _folder(os.path.abspath(os.fsencode(path))))
+        for uri, path in config.send_file_mapping
+    ]
+    folders = [os.fsencode(path) for path in config.send_file_roots] + [folder for _, folder in mapping]
+    if config.send_file_roots == DEFAULTS.send_file_roots and os.getcwd() == "/":
+        del folders[0]  # an image without WORKDIR: by default nobody means the whole disk
+    roots = Roots(folders) if folders else None
+    return SendFile(following, config.send_file_header.lower().encode(), roots, mapping).__call__
+
+
+def _folder(path: bytes) -> bytes:
+    return path if path.endswith(b"/") else path + b"/"
 
 
 def _from_memory(identify: Identify, cache: Cache) -> AtOnce:

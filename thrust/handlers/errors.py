@@ -19,6 +19,7 @@ MAX_PAGE_BYTES = 1 << 20
 
 _WORDS = {
     400: "The request could not be understood.",
+    404: "There is nothing here.",
     408: "The request took too long to arrive.",
     413: "The request is larger than this site accepts.",
     414: "The address is longer than this site accepts.",

@@ -192,13 +192,13 @@ class UpstreamConnection(asyncio.Protocol):
             if request.expects_continue:
                 self._send_continue()
         elif request.send_interim is not None:
-            request.send_interim(head.status, head.lines)
+            request.send_interim(head.status, head.lines.copy())
 
     def _receive_final(self, head: ResponseHead, data: bytes) -> None:
         request = cast(Request, self._request)
         self._stop_continue_timer()
         self._keep_alive = head.keep_alive
-        response = Response(head.status, Headers(head.lines), b"", head.content_length)
+        response = Response(head.status, Headers(head.lines.copy()), b"", head.content_length)
         if not has_body(head.status, request.method):
             # Some servers send a body all the same, perhaps a little later (Waitress after HEAD). As the beginning of
             # the next response it would reach another client, so nothing that may be followed by one is reused.
@@ -267,7 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadline.cancel()
         self._pool.forget(self)
         self.is_closed = True
-        self._resolve(Response(101, Headers(head.lines), Tunnel(self._transport, data)))
+        self._resolve(Response(101, Headers(head.lines.copy()), Tunnel(self._transport, data)))
         self._clear()
 
     # Endings

@@ -71,8 +71,6 @@ class RequestHead(Request):
     fields only.
     """
 
-    __slots__ = ("keep_alive", "minor_version")
-
     minor_version: int
     keep_alive: bool
 
@@ -81,11 +79,6 @@ class RequestHead(Request):
         self.method = method
         self.minor_version = minor_version
         self.keep_alive = minor_version == 1
-        self.content_length = 0
-        self.expects_continue = self.wants_upgrade = False
-        self.origin = self.send_interim = None
-        self.scheme = b"http"
-        self.body = b""
 
 
 class RequestParser:

@@ -37,17 +37,6 @@ class ResponseHead:
     keep_alive: bool
     upgrade: bytes
 
-    def copy(self) -> "ResponseHead":
-        """The same once more, with field lines of its own."""
-        head = ResponseHead()
-        head.status = self.status
-        head.lines = self.lines.copy()
-        head.content_length = self.content_length
-        head.is_chunked = self.is_chunked
-        head.keep_alive = self.keep_alive
-        head.upgrade = self.upgrade
-        return head
-
 
 class ResponseParser:
     """Parses response heads; stateless but for its memory, so one serves all connections of an event loop."""
@@ -62,16 +51,17 @@ class ResponseParser:
         """The ResponseHead in `head`, which ends with its empty line; raises UpstreamError.
 
         Within a second, while Date stays, a busy worker sends many heads that are the same byte for byte. They are
-        remembered, but for those that set a cookie, and cost a tenth of parsing (benchmark forward-1k).
+        remembered, but for those that set a cookie, and cost a tenth of parsing (benchmark forward-1k). So the result
+        may be shared, and is not to be changed.
         """
         known = self._heads.get(head)
         if known is not None:
-            return known.copy()
+            return known
         parsed = self._parse(head)
         if len(head) <= MAX_REMEMBERED_HEAD_BYTES and head.lower().find(b"set-cookie") == -1:
             if len(self._heads) >= MAX_REMEMBERED_HEADS:
                 self._heads.clear()
-            self._heads[head] = parsed.copy()
+            self._heads[head] = parsed
         return parsed
 
     def _parse(self, head: bytes) -> ResponseHead:
