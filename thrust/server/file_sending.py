@@ -30,8 +30,8 @@ from thrust.http.ranges import Range
 STEP_BYTES = 1048576
 """What is sent before others get their turn: 0.2 ms of work. nginx takes 2 MB (sendfile_max_chunk)."""
 
-SMALL_FILE_BYTES = 65536
-"""Content up to this is read, and written together with its head."""
+SMALL_FILE_BYTES = 32768
+"""Content up to this is read, and written with its head: 50 µs of CPU instead of 66 for 16 KB, no gain at 64 KB."""
 
 LOOK_EVERY_BYTES = 524288
 """How densely we look for pages that are missing. Each look costs 1 to 5 µs, all together a few per cent of sending;
@@ -297,8 +297,9 @@ class _Sender:
             try:
                 for position in range(stop - 1, seen_to - 1, -LOOK_EVERY_BYTES):
                     os.preadv(self._file.number, self._room, position, _NO_WAITING or 0)
-            except OSError as error:
-                self._can_look = isinstance(error, BlockingIOError)
+            except OSError:
+                # A look makes the kernel read what it misses, so that the next one would find just that.
+                self._can_look = False
                 return False
             self._seen = seen_from, stop
         return True

@@ -19,17 +19,14 @@ from thrust.http.exchange import Exchange
 from thrust.http.headers import FieldLine
 from thrust.http.message import Body, BodyStream, FileContent, Response, Tunnel
 from thrust.server.connection import LINGER_S, ClientConnection
+from thrust.server.departure import DepartureWatch
 from thrust.server.file_sending import send_file
 from thrust.server.front import Front
-from thrust.server.sockets import was_reset
 from thrust.server.tunnel import splice
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader
 from thrust.wire.http1.heads import HeadBuffer
 from thrust.wire.http1.requests import RequestHead, head_too_large
 from thrust.wire.http1.writing import CONTINUE, chunk, field_lines, last_chunk, status_line
-
-GONE_CHECKS_S = (0.02, 0.2, 1.0)
-"""When, after a client has ended its sending side, we look whether a reset says that it has closed altogether."""
 
 JOINED_BODY_BYTES = 65536
 """Bodies up to this are copied behind their head and written as one; larger ones are written as they are."""
@@ -332,7 +329,7 @@ class Http1Connection(ClientConnection):
         if self._exchange is None:
             self._close()
         else:
-            self._check_gone(self._exchange, 1)
+            self._watch_departure(self._exchange, may_ask=False)
 
     def _refuse(self, error: BadMessage) -> None:
         """Answers bytes that are not HTTP, and closes: what follows them cannot be trusted."""
@@ -363,30 +360,14 @@ class Http1Connection(ClientConnection):
         elif self._body is not None and not self._body.is_ended:
             self._body.fail(ClientGone("the client closed the connection in the middle of its request's body"))
         else:
-            self._check_gone(self._exchange)
+            self._watch_departure(self._exchange, may_ask=self._head is not None and self._head.minor_version == 1)
         return True
 
-    def _check_gone(self, exchange: Exchange, step: int = 0, sent_bytes: int = 0) -> None:
-        """Finds out whether a client that ended its sending side is still there.
-
-        A closed socket and a half-closed one look alike until something is sent. `100 Continue` is something that any
-        HTTP/1.1 client has to be able to read before its answer (RFC 9110 §15.2.1); a closed one replies with a reset.
-        Once the answer has begun its next bytes do the same. If there are none for a second the client counts as gone:
-        an app that streams has to hear of those who left, and who half-closes waits for a short answer.
-        """
-        if self._exchange is not exchange or exchange.status == 101 or self._transport.is_closing():
-            return
-        if step == 0 and self._head is not None and self._head.minor_version and not exchange.status:
-            self._transport.write(CONTINUE)
-        elif step and was_reset(self._transport):
-            self._transport.abort()
-            return
-        if step < len(GONE_CHECKS_S):
-            self._loop.call_later(GONE_CHECKS_S[step], self._check_gone, exchange, step + 1, exchange.body_bytes)
-        elif exchange.status and exchange.body_bytes == sent_bytes and self._gate.is_open:
-            self._reset()
-        elif exchange.status:
-            self._loop.call_later(GONE_CHECKS_S[-1], self._check_gone, exchange, step, exchange.body_bytes)
+    def _watch_departure(self, exchange: Exchange, *, may_ask: bool) -> None:
+        watch = DepartureWatch(
+            self._loop, self._transport, self._gate, exchange, lambda: self._exchange is not exchange
+        )
+        watch.begin(may_ask=may_ask)
 
     def _abandon(self, gone: ClientGone) -> None:
         if self._body is not None:
