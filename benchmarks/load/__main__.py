@@ -11,25 +11,28 @@ from collections.abc import Sequence
 from benchmarks.load.best_coding import best_coding
 from benchmarks.load.cold_burst import cold_burst
 from benchmarks.load.errors import BenchmarkError
+from benchmarks.load.file_memory import file_memory
 from benchmarks.load.idle_memory import idle_memory
 from benchmarks.load.machine import check_tools, description, prepare
-from benchmarks.load.rivals import CACHES, FORWARDERS, RIVALS, Rival
+from benchmarks.load.rivals import CACHES, FORWARDERS, RIVALS, SENDERS, Rival
 from benchmarks.load.startup import startup
 from benchmarks.load.stream_memory import stream_memory
 from benchmarks.load.throughput import throughput
-from benchmarks.load.workloads import FORWARD_1K, WORKLOADS
+from benchmarks.load.workloads import FILE_10M, FORWARD_1K, WORKLOADS
 
 WORKLOADS_BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 # Each case and the fronts that have a part in it, in the order of the output.
 CASES = {
     FORWARD_1K.name: FORWARDERS,
-    **{workload.name: CACHES for workload in WORKLOADS if workload is not FORWARD_1K},
+    **{workload.name: CACHES for workload in WORKLOADS if workload not in (FORWARD_1K, FILE_10M)},
+    FILE_10M.name: SENDERS,
     "cold-burst": CACHES,
     "best-coding": CACHES,
     "startup": FORWARDERS,
     "idle-memory": FORWARDERS,
     "stream-memory": FORWARDERS,
+    "file-memory": SENDERS,
 }
 
 
@@ -86,6 +89,8 @@ def run(case: str, rivals: Sequence[Rival], rounds: int, seconds: int) -> str:
         return idle_memory(rivals, rounds)
     if case == "stream-memory":
         return stream_memory(rivals, rounds)
+    if case == "file-memory":
+        return file_memory(rivals, rounds)
     return throughput(WORKLOADS_BY_NAME[case], rivals, rounds, seconds)
 
 

@@ -6,6 +6,7 @@ size, which lies between Select2 (28 %) and jQuery (35 %), and 30 KB of page to 
 on every Python: of `random` only `random()` is used, the one method whose sequence is promised to stay.
 """
 
+import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -133,6 +134,11 @@ def page(size_bytes: int, seed: int) -> bytes:
     """So many bytes of HTML: a list of messages with their titles, excerpts, authors and dates."""
     source = _Source(seed)
     return _of_size(size_bytes, [HEAD], lambda: _row(source))
+
+
+def noise(size_bytes: int, seed: int) -> bytes:
+    """So many bytes that do not pack at all, as a picture or an archive."""
+    return hashlib.shake_128(b"%d" % seed).digest(size_bytes)
 
 
 class _Source:

@@ -122,11 +122,13 @@ def _strangers_s() -> float:
 
 
 def _table(workload: Workload, samples: dict[str, list[Sample]]) -> str:
+    volume_gb = len(workload.content) / 1e9
     baselines_us = {name: _median(samples.get(name, []), "cpu_us") for name in workload.baselines}
     rows = [
         [
             name,
             spread([sample.cpu_us for sample in taken], 1),
+            *([f"{_median(taken, 'cpu_us') / 1000 / volume_gb:.0f}"] if workload.by_volume else []),
             *(ratio(_median(taken, "cpu_us"), baseline_us) for baseline_us in baselines_us.values()),
             f"{_median(taken, 'forwarded'):.0%}",
             _body(workload, taken[-1]),
@@ -140,7 +142,8 @@ def _table(workload: Workload, samples: dict[str, list[Sample]]) -> str:
         ]
         for name, taken in samples.items()
     ]
-    cost = ["CPU µs/request", *(f"× {name}" for name in baselines_us)]
+    volume = ["CPU ms/GB"] if workload.by_volume else []
+    cost = ["CPU µs/request", *volume, *(f"× {name}" for name in baselines_us)]
     speed = ["requests/s", "p50 ms", "p99 ms", "core used", "strangers"]
     return table(["front", *cost, "forwarded", "body", *speed, "RSS MB", "PSS MB"], rows)
 

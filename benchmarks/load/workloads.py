@@ -3,13 +3,13 @@
 Each has a path, the piece of nginx configuration with which the upstream answers it, the content of a right answer, and
 what the client sends. Fronts tell them apart by their folders: what is below `/assets/` may be cached, below `/pages/`
 compressed on the way. `/assets/vendor-…` is kept compressed by those that can, `/assets/app-…` is asked for by clients
-that accept no coding.
+that accept no coding. Below `/files/` the upstream names a file for the front to send.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.load.contents import page, script
+from benchmarks.load.contents import noise, page, script
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Workload:
     """A wrk script, for what one URL and fixed headers cannot express."""
     baselines: tuple[str, ...] = ("nginx",)
     """Names of the fronts to which the table gives ratios."""
+    by_volume: bool = False
+    """Whether what a byte costs is of interest, besides what a request costs."""
 
 
 def _asset(name: str, path: str) -> str:
@@ -84,4 +86,18 @@ CACHED_100K_BR = Workload(
     baselines=("nginx", "varnish"),
 )
 
-WORKLOADS = (FORWARD_1K, FORWARD_30K_GZIP, CACHED_10K, CACHED_100K_GZIP, CACHED_100K_BR)
+# Each front looks for the field that it knows, and keeps both from the client.
+FILE_10M = Workload(
+    name="file-10m",
+    path="/files/report.pdf",
+    location="""location = /files/report.pdf {
+            default_type application/pdf;
+            add_header X-Sendfile @directory@/file-10m;
+            add_header X-Accel-Redirect /internal/file-10m;
+            return 200;
+        }""",
+    content=noise(10_000_000, seed=10),
+    by_volume=True,
+)
+
+WORKLOADS = (FORWARD_1K, FORWARD_30K_GZIP, CACHED_10K, CACHED_100K_GZIP, CACHED_100K_BR, FILE_10M)

@@ -177,6 +177,15 @@ def test_variants_make_room_one_by_one_the_least_recently_found_first() -> None:
     assert list(store) == [variants[2], variants[0], fourth]
 
 
+def test_a_resource_with_a_new_variant_is_the_most_recently_used() -> None:
+    english, other = response(vary={b"accept-language": b"en"}), response(b"/other")
+    store = Store(3 * english.size_bytes)
+    store.add(english)
+    store.add(other)
+    store.add(response(vary={b"accept-language": b"de"}))
+    assert next(iter(store)) is other
+
+
 def test_a_resource_with_one_variant_too_many_loses_the_least_recently_found() -> None:
     store = Store(10_000_000)
     languages = [b"%03d" % number for number in range(MAX_VARIANTS)]

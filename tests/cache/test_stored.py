@@ -1,9 +1,12 @@
 """Stored responses: the fields of each rendition, which one a client gets, what is prepared for a hit."""
 
+from collections.abc import Sequence
+from itertools import permutations
+
 import pytest
 
 from thrust.cache.freshness import Validity, stored_validity
-from thrust.cache.stored import Rendition, StoredResponse
+from thrust.cache.stored import MAX_CHOICES, Rendition, StoredResponse
 from thrust.http.headers import FieldLine, Headers
 
 NOW = 1_800_000_000.0
@@ -23,7 +26,9 @@ def validity(lifetime_s: int = 60, *, received_at_s: float = NOW, age_s: float =
     )
 
 
-def stored(own_coding: bytes = b"identity", *, is_compressible: bool = True, etag: bytes = b'"v1"') -> StoredResponse:
+def stored(
+    own_coding: bytes = b"identity", *, makeable: Sequence[bytes] = (b"br", b"gzip"), etag: bytes = b'"v1"'
+) -> StoredResponse:
     lines = [line if line[0] != b"etag" else (b"etag", etag) for line in LINES]
     if own_coding != b"identity":
         lines.append((b"content-encoding", own_coding))
@@ -34,7 +39,7 @@ def stored(own_coding: bytes = b"identity", *, is_compressible: bool = True, eta
         b"content",
         validity(),
         own_coding=own_coding,
-        is_compressible=is_compressible,
+        makeable=makeable,
     )
 
 
@@ -69,25 +74,27 @@ def test_what_the_worker_coded_and_we_code_anew_names_the_new_coding_only() -> N
 
 
 @pytest.mark.parametrize(
-    ("own_coding", "is_compressible", "accepted", "coding"),
+    ("own_coding", "makeable", "accepted", "coding"),
     [
-        (b"identity", True, (b"br", b"gzip", b"identity"), b"br"),
-        (b"identity", True, (b"gzip", b"identity"), b"gzip"),
-        (b"identity", True, (b"identity",), b"identity"),
-        (b"identity", True, (b"identity", b"br"), b"identity"),
-        (b"identity", True, (), b"identity"),
-        (b"identity", False, (b"br", b"identity"), b"identity"),
-        (b"gzip", True, (b"br", b"gzip", b"identity"), b"gzip"),
-        (b"gzip", True, (b"br", b"identity"), b"br"),
-        (b"gzip", True, (b"identity",), b"identity"),
-        (b"gzip", False, (b"br", b"gzip"), b"gzip"),
-        (b"gzip", False, (b"br",), b"identity"),
+        (b"identity", (b"br", b"gzip"), (b"br", b"gzip", b"identity"), b"br"),
+        (b"identity", (b"br", b"gzip"), (b"gzip", b"identity"), b"gzip"),
+        (b"identity", (b"br", b"gzip"), (b"zstd", b"gzip", b"identity"), b"gzip"),
+        (b"identity", (b"br", b"gzip"), (b"identity",), b"identity"),
+        (b"identity", (b"br", b"gzip"), (b"identity", b"br"), b"identity"),
+        (b"identity", (b"br", b"gzip"), (), b"identity"),
+        (b"identity", (), (b"br", b"identity"), b"identity"),
+        (b"gzip", (b"br", b"gzip"), (b"br", b"gzip", b"identity"), b"gzip"),
+        (b"gzip", (b"br", b"gzip"), (b"br", b"identity"), b"br"),
+        (b"gzip", (b"br", b"gzip"), (b"identity",), b"identity"),
+        (b"gzip", (b"br",), (b"gzip", b"br"), b"gzip"),
+        (b"gzip", (), (b"br", b"gzip"), b"gzip"),
+        (b"gzip", (), (b"br",), b"identity"),
     ],
 )
 def test_a_client_gets_the_best_coding_that_it_accepts(
-    own_coding: bytes, is_compressible: bool, accepted: tuple[bytes, ...], coding: bytes
+    own_coding: bytes, makeable: Sequence[bytes], accepted: tuple[bytes, ...], coding: bytes
 ) -> None:
-    assert stored(own_coding, is_compressible=is_compressible).coding_for(accepted) == coding
+    assert stored(own_coding, makeable=makeable).coding_for(accepted) == coding
 
 
 def test_a_coding_that_does_not_pay_is_passed_over() -> None:
@@ -103,6 +110,23 @@ def test_a_coding_that_is_not_there_yet_has_to_be_made() -> None:
     assert response.rendition_for((b"br",)) is None
     rendition = response.add(b"br", b"coded")
     assert response.rendition_for((b"br",)) is rendition
+
+
+def test_a_coding_that_was_chosen_before_gives_way_to_its_successor() -> None:
+    response = stored()
+    quick = response.add(b"br", b"quick")
+    assert response.rendition_for((b"br", b"identity")) is quick
+    best = response.add(b"br", b"best")
+    assert response.rendition_for((b"br", b"identity")) is best
+    response.update(LINES, validity())
+    assert response.rendition_for((b"br", b"identity")) is response.renditions[b"br"] is not best
+
+
+def test_no_client_can_make_it_remember_more_and_more() -> None:
+    response = stored()
+    for order in permutations((b"br", b"gzip", b"zstd", b"identity")):
+        response.rendition_for((b"identity", *order))
+    assert len(response._choices) <= MAX_CHOICES
 
 
 def test_a_better_coding_takes_the_place_of_the_first() -> None:

@@ -52,6 +52,8 @@ SETTABLE: dict[str, tuple[str, object]] = {
     "compression_jitter_bytes": ("64", 64),
     "send_file_header": ("0", None),
     "send_file_roots": ("/data,/srv", (Path("/data"), Path("/srv"))),
+    "send_file_mapping": ("/protected/=/data/", (("/protected/", Path("/data")),)),
+    "static": ("/static:/app/static", (("/static", Path("/app/static")),)),
     "admin_port": ("9090", 9090),
 }
 
@@ -463,6 +465,7 @@ BUILT = {
     *("forward_headers", "trusted_proxies", "log_requests", "debug", "log_format", "log_exclude"),
     *("cache_size_bytes", "max_cache_item_size_bytes", "fingerprint"),
     *("compression", "compression_disable_on_auth", "compression_jitter_bytes"),
+    *("send_file_header", "send_file_roots", "send_file_mapping", "static"),
 }
 
 

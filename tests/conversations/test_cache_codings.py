@@ -1,11 +1,14 @@
 """One answer of the worker, in every coding: made once, as well as possible later, decoded where it came coded."""
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.support.cached_site import LATER, Site, answer, on_site
+from thrust.cache import serving
 from thrust.coding.codings import compress_best, compress_quickly
+from thrust.handlers import compression
 
 CODINGS = ("br", "zstd", "gzip")
 WORDS = b"function return const let document window length index value if else for of in new this".split()
@@ -104,6 +107,23 @@ def test_the_best_coding_of_what_is_gone_is_dropped() -> None:
 
     new = answer("Cache-Control: max-age=60", "Content-Type: text/css", body=b"new" * 500)
     on_site(story, SCRIPT, answer(status=204), new, compression=CODINGS)
+
+
+def test_a_hit_is_never_coded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the cache nor above it, and not in the hope that it becomes smaller this time."""
+    noise = answer("Cache-Control: max-age=60", "Content-Type: text/css", body=Random(1).randbytes(3000))
+
+    async def story(site: Site) -> None:
+        for target in ("/script", "/noise"):
+            await site.get(target, "Accept-Encoding: br")
+        monkeypatch.setattr(compression, "compress_quickly", None)
+        monkeypatch.setattr(serving, "compress_quickly", None)
+        for target in ("/script", "/noise"):
+            for lines in ([], ["Cache-Control: max-stale"]):
+                reply = await site.get(target, "Accept-Encoding: br", *lines)
+                assert (reply.status, reply["x-cache"]) == (200, "hit")
+
+    on_site(story, SCRIPT, noise, compression=CODINGS)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Many clients, one request to the worker; and nobody waits in vain, or for the slowest."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.cached_site import LATER, Message, Site, answer, on_site
+from thrust.coding.codings import compress_quickly
 
 KEPT = answer("Cache-Control: max-age=60")
 STREAMED = answer("Cache-Control: max-age=60", chunked=True)
@@ -190,6 +192,26 @@ def test_who_has_a_copy_of_a_page_does_not_lead() -> None:
         assert bodies(site, range(2, 8)) == {b"content"}
 
     on_site(story, LATER, LATER)
+
+
+def test_an_answer_that_is_there_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even while its first client waits for a thread that codes it; who finds it too old asks the worker."""
+
+    async def story(site: Site) -> None:
+        await site.get()
+        await site.pass_time(61)
+        coded: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(site.stage.loop, "run_in_executor", lambda executor, function: coded)
+        await ask_all(site, range(1, 2), "Accept-Encoding: br")
+        await ask_all(site, range(2, 3), "Cache-Control: min-fresh=100")
+        assert bodies(site, range(2, 3)) == {b"content"}
+        coded.set_result(compress_quickly(b"br", large))
+        await site.settle()
+        assert bodies(site, range(1, 2)) == {large}
+
+    large = b"a { color: red }\n" * 3000
+    new = answer("Cache-Control: max-age=60", "Content-Type: text/css", body=large)
+    on_site(story, KEPT, new, KEPT, compression=("br",))
 
 
 # When somebody leaves

@@ -177,7 +177,6 @@ def test_head_has_the_fields_of_get(coding: str) -> None:
 
 
 def test_what_cannot_be_made_smaller_is_the_same_for_head_and_get() -> None:
-    """Neither door, nor the compression above the cache, tries again what was not worth it."""
     noise = Random(1).randbytes(3000)
 
     async def story(site: Site) -> None:

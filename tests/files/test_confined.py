@@ -65,6 +65,7 @@ def refused(roots: Roots, path: bytes) -> FileRefused:
         (b"to-folder-slash/inner.txt", "folder/inner.txt"),
         (b"folder/up", "report.pdf"),
         (b"folder/far", "folder/deep/leaf"),
+        (b"folder/deep/deeper/beside", "folder/deep/leaf"),
         (b"dot-and-slashes", "folder/inner.txt"),
         (b"to-link", "report.pdf"),
         (b"chain-40", "report.pdf"),
@@ -104,6 +105,7 @@ def test_everything_is_beneath_the_root_of_the_file_system(tree: FilesTree, open
     assert content_of(roots, os.fsencode(tree.root / "report.pdf")[1:]) == b"inside report.pdf"
     assert refused(roots, b"/").refusal is Refusal.FOLDER
     assert refused(roots, b"/..").refusal is Refusal.FOLDER
+    assert content_of(open_roots(tree.root / "out-to-top"), tree.root / "absolute") == b"inside report.pdf"
 
 
 def test_text_and_paths_are_taken_like_bytes(tree: FilesTree, open_roots: OpenRoots) -> None:
@@ -263,10 +265,13 @@ def test_everything_else_is_refused(tree: FilesTree, open_roots: OpenRoots, path
     assert error.status == 404
 
 
-def test_the_longest_path_is_still_looked_at(tree: FilesTree, open_roots: OpenRoots) -> None:
-    path = b"./" * ((MAX_PATH_BYTES - 10) // 2) + b"report.pdf"
-    assert MAX_PATH_BYTES - 1 <= len(path) <= MAX_PATH_BYTES
-    assert content_of(open_roots(tree.root), path) == b"inside report.pdf"
+@pytest.mark.parametrize("path", [b"folder%binner.txt", b"{root}%bfolder/inner.txt"])
+def test_the_longest_path_is_still_looked_at(tree: FilesTree, open_roots: OpenRoots, path: bytes) -> None:
+    roots, path = open_roots(tree.root), fill_in(tree, path)
+    longest = path % (b"/" * (MAX_PATH_BYTES - len(path % b"")))
+    assert len(longest) == MAX_PATH_BYTES
+    assert content_of(roots, longest) == b"inside folder/inner.txt"
+    assert refused(roots, longest.replace(b"//", b"///", 1)).refusal is Refusal.TOO_LONG
 
 
 def test_each_link_that_leads_out_is_in_the_table(tree: FilesTree, open_roots: OpenRoots) -> None:

@@ -68,6 +68,8 @@ def test_while_the_path_leads_nowhere_the_last_folder_serves(site: Path, open_ro
     (site / "current").unlink()
     (site / "current").symlink_to("releases/2")
     assert content_of(roots, b"app.js") == b"2"
+    (site / "current").unlink()
+    assert content_of(roots, b"app.js") == b"2"
 
 
 def test_old_folders_are_closed(site: Path, open_roots: OpenRoots) -> None:

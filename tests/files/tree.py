@@ -19,6 +19,7 @@ LINKS = {
     "to-folder-slash": "folder/",
     "folder/up": "../report.pdf",
     "folder/far": "deep/../../to-folder/./deep//leaf",
+    "folder/deep/deeper/beside": "../leaf",
     "dot-and-slashes": ".//./folder//inner.txt",
     "to-file-slash": "report.pdf/",
     "to-link": "to-folder/up",
@@ -60,7 +61,7 @@ class FilesTree:
         top = top.resolve()
         self.root, self.second, self.outside = top / "root", top / "second", top / "outside"
         self.alias = top / "alias"
-        for folder in (self.root / "folder" / "deep", self.second, self.outside, top / "root-2"):
+        for folder in (self.root / "folder" / "deep" / "deeper", self.second, self.outside, top / "root-2"):
             folder.mkdir(parents=True)
         self.alias.symlink_to("root")
         for name in ("report.pdf", "folder/inner.txt", "folder/deep/leaf", ".hidden", "two\nlines", "%2e%2e", "a\\b"):

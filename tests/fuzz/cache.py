@@ -16,6 +16,9 @@ from tests.fuzz.http1 import numbers
 from tests.support.cache_plays import complaints
 from tests.support.cache_stories import Step, Story, make_story
 
+ENOUGH = 10
+"""Findings after which a run ends."""
+
 
 def story(seed: int, number: int) -> Story:
     """Story `number` of a seed."""
@@ -49,6 +52,8 @@ def main() -> None:
     count = findings = 0
     for number in numbers(arguments.seconds):
         count += 1
+        if findings >= ENOUGH:
+            break
         for complaint in complaints(story(seed, number)):
             findings += 1
             print(f"--seed {seed} --only {number}: {complaint}", flush=True)

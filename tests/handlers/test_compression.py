@@ -24,6 +24,7 @@ from thrust.http.message import Handler, Request, Response
 
 CODINGS = (b"br", b"zstd", b"gzip")
 HTML = (b"content-type", b"text/html")
+MAX_FILE_BYTES = 100_000
 
 
 class Threads(ThreadPoolExecutor):
@@ -41,7 +42,10 @@ class Threads(ThreadPoolExecutor):
 
 def compressing(answer: Response | Exception, jitter_bytes: int = 0) -> tuple[Compression, Following]:
     following = Following(answer)
-    return Compression(following, CODINGS, jitter_bytes=jitter_bytes, spares_credentials=False), following
+    handler = Compression(
+        following, CODINGS, jitter_bytes=jitter_bytes, spares_credentials=False, max_file_bytes=MAX_FILE_BYTES
+    )
+    return handler, following
 
 
 def accepting(coding: bytes = b"br", *fields: FieldLine, method: bytes = b"GET") -> Request:
@@ -151,7 +155,9 @@ def test_a_request_keeps_the_tags_that_the_client_has_sent(answer: Response | Ex
             raise answer
         return answer
 
-    handler: Handler = Compression(following, CODINGS, jitter_bytes=0, spares_credentials=False)
+    handler: Handler = Compression(
+        following, CODINGS, jitter_bytes=0, spares_credentials=False, max_file_bytes=MAX_FILE_BYTES
+    )
     if isinstance(answer, Exception):
         with pytest.raises(UpstreamError):
             ask(handler, request)

@@ -17,6 +17,7 @@ from tests.support.cache_model import (
     Reply,
     Said,
     Seconds,
+    confirms,
     entries,
     is_promised,
     is_same_variant,
@@ -93,32 +94,45 @@ class Judge:
         if not reply.calls and reply.get(b"x-cache") != [b"hit"]:
             yield "from memory, but X-Cache does not say hit"
         found = [
-            list(self._of_entry(reply, entry))
+            [*self._of_permission(reply, entry), *wrong_fields(reply, entry), *wrong_content(reply, entry.said)]
             for entry in self._entries
             if reply.status == 416 or entry.said.serial == reply.serial
         ]
         yield from min(found, key=len) if found else ["from nowhere"]
 
-    def _of_entry(self, reply: Reply, entry: Entry) -> Iterator[str]:
+    def _of_permission(self, reply: Reply, entry: Entry) -> list[str]:
+        """Why `entry`, or what another's 304 has made it of while a coding was being made for `reply`, was not to be
+        used."""
+        befores = [
+            list(self._of_use(reply, before))
+            for before in self._entries
+            if before is entry
+            or (before.content is entry.content and before.confirmed.ended_tick < entry.confirmed.ended_tick)
+            and reply.asked_tick < entry.confirmed.ended_tick < reply.answered_tick
+        ]
+        return min(befores, key=len)
+
+    def _of_use(self, reply: Reply, entry: Entry) -> Iterator[str]:
         ask, now_s = reply.ask, reply.answered_s
         if entry.content.ask.key != ask.key:
             yield "another resource"
-        is_validated = any(call is entry.confirmed for call in reply.calls)
-        if not is_validated and not is_same_variant(entry, ask):
+        if reason := why_not_storable(entry.content):
+            yield f"stored although: {reason}"
+        if any(call is entry.content or confirms(call, entry.content) for call in reply.calls):
+            return  # by its own answer, or its own validation
+        if not is_same_variant(entry, ask):
             yield "another variant"
-        if reason := why_not_storable(entry.content) or ("" if is_validated else self._why_forbidden(entry)):
+        if reason := self._why_forbidden(entry):
             yield f"stored although: {reason}"
         has_failed = self._has_failed(reply)
-        if reply.calls and not is_validated and not has_failed:
+        if reply.calls and not has_failed:
             yield "the worker's answer was ignored"
-        if reply.get(b"set-cookie") and not is_validated:
+        if reply.get(b"set-cookie"):
             yield "somebody's cookie"
-        if not is_validated and (reason := why_not_usable(entry, ask, now_s, has_failed=has_failed)):
+        if reason := why_not_usable(entry, ask, now_s, has_failed=has_failed):
             yield f"used although: {reason}"
-        if not is_validated and self._has_ended(ask.key, entry.confirmed.started_tick, reply.asked_tick):
+        if self._has_ended(ask.key, entry.confirmed.started_tick, reply.asked_tick):
             yield "invalidated"
-        yield from wrong_fields(reply, entry)
-        yield from wrong_content(reply, entry.said)
 
     def _has_failed(self, reply: Reply) -> bool:
         """Whether the worker has failed to answer this, or the same a moment ago."""
@@ -197,7 +211,8 @@ def http_date(seconds: float) -> bytes:
 def wrong_fields(reply: Reply, entry: Entry) -> Iterator[str]:
     """Age (§5.1), and the fields that are as they were stored."""
     said = entry.said
-    if reply.get(b"age") != [b"%d" % entry.age_s(reply.answered_s)]:
+    age = b"%d" % entry.age_s(reply.answered_s)
+    if reply.get(b"age") != [age] and (age != b"0" or reply.get(b"age") or reply.get(b"x-cache") != [b"miss"]):
         yield f"Age {reply.get(b'age')} instead of {entry.age_s(reply.answered_s)}"
     if not {coding.decode() for coding in reply.get(b"content-encoding")} <= set(reply.ask.accepts):
         yield "a coding that the client does not accept"

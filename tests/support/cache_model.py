@@ -45,7 +45,7 @@ class Said:
     """Targets that its Location and Content-Location name, if of the same origin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ask:
     """A client's request, in meaning. `known_tags` and `known_since_s` are If-None-Match and If-Modified-Since."""
 
@@ -81,6 +81,14 @@ class Ask:
             and not (self.known_tags or self.known_since_s is not None or self.range_ or self.if_range)
         )
 
+    def __repr__(self) -> str:
+        said = {
+            name: value
+            for name in self.__dataclass_fields__
+            if (value := getattr(self, name)) not in ((), {}, "", None)
+        }
+        return "Ask(" + ", ".join(f"{name}={value!r}" for name, value in said.items() if value is not False) + ")"
+
     def members(self, name: str) -> tuple[str, ...] | None:
         return dict(self.variant).get(name)
 
@@ -104,7 +112,7 @@ class Call:
     """Whether all of the answer arrived."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Reply:
     """What a client got. `content` is decoded; None if it broke off, or the client left. `calls` are its own."""
 
@@ -119,6 +127,11 @@ class Reply:
     content: bytes | None = None
     error: str = ""
     log_word: str = ""
+
+    def __repr__(self) -> str:
+        calls = [f"{call.started_tick}-{call.ended_tick} {call.said and call.said.status}" for call in self.calls]
+        content = self.content if self.content is None else self.content[:50]
+        return f"{self.asked_tick}-{self.answered_tick} {self.ask} {calls} {self.status} {self.lines} {content!r}"
 
     def get(self, name: bytes) -> list[bytes]:
         return [value for line_name, value in self.lines if line_name == name]
@@ -271,16 +284,16 @@ def entries(calls: Sequence[Call]) -> Iterator[Entry]:
         yield entry
         validators = {(call.said.etag, call.said.modified_s)}
         for other in sorted(calls, key=lambda other: other.ended_tick):
-            if other.validates in validators and _confirms(other, call):
+            if other.validates in validators and confirms(other, call):
                 assert other.said is not None
                 entry = Entry(call, other, merged(entry.said, other.said))
                 validators.add((entry.said.etag, entry.said.modified_s))
                 yield entry
 
 
-def _confirms(other: Call, call: Call) -> bool:
+def confirms(other: Call, call: Call) -> bool:
     """Whether `other` can be a successful validation of what `call` brought (§4.3.4)."""
-    is_success = other.said is not None and other.said.status == 304
+    is_success = other.said is not None and other.said.status == 304 and other.validates is not None
     return is_success and other.ask.key == call.ask.key and call.ended_tick < other.ended_tick
 
 

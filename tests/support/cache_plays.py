@@ -37,7 +37,7 @@ from thrust.cache.fingerprint import recogniser
 from thrust.cache.serving import Serving
 from thrust.cache.store import Store
 from thrust.cache.visit import Rules
-from thrust.coding.codings import decompress
+from thrust.coding.codings import CODINGS, decompress
 from thrust.errors import ThrustError, UpstreamError
 from thrust.handlers.cache import Cache
 from thrust.http.exchange import Exchange
@@ -107,7 +107,7 @@ class Play:
             self._work,
             self.store,
             Serving(self.store, (b"br", b"zstd", b"gzip")),
-            Rules(recogniser(True), MAX_ITEM_BYTES, makes_codings=True),
+            Rules(recogniser(True), MAX_ITEM_BYTES, CODINGS),
         )
 
     def tick(self) -> int:
@@ -164,7 +164,7 @@ class Play:
             reply.error = str(error)
         except Exception as error:
             self.faults.append(f"{error!r}")
-            raise
+            return
         else:
             reply.status, reply.lines = response.status, list(response.headers.lines)
             reply.answered_s, reply.answered_tick = time.time(), self.tick()

@@ -251,6 +251,8 @@ class MemorySocket:
     """As much of a socket as the program asks of one."""
 
     family = socket.AF_INET
+    type = None
+    """No kernel moves its bytes, so files are read and written, as they are over TLS."""
 
     def __init__(self, transport: MemoryTransport) -> None:
         self._transport = transport

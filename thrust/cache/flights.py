@@ -148,7 +148,7 @@ class Collector:
         self._on_close = on_close
         self._gathered: list[bytes] = []
         """What the client has not read yet."""
-        self._error: ThrustError | None = None
+        self._error: ThrustError | OSError | None = None
         self._is_closed = False
         self._is_collecting = True
         self._is_complete = False
@@ -172,7 +172,7 @@ class Collector:
                     return None
             self._is_complete = True
             return b"".join(pieces)
-        except ThrustError as error:
+        except (ThrustError, OSError) as error:  # OSError: of a file that is sent in the worker's place
             self._error = error
             raise
         finally:

@@ -76,20 +76,19 @@ class Serving:
 
         Raises CodingError if what the worker has coded cannot be decoded.
         """
-        headers, age_s = request.headers, stored.validity.age_s(time.time())
-        if age_s or _ANEW not in told:
-            told = [(b"age", b"%d" % age_s), *told]
+        headers = request.headers
         rendition = await self._rendition(stored, self._accepted(headers))
         own = Headers(rendition.lines)
         if stored.status == 200:
             if is_not_modified(headers, own.get(b"etag"), stored.last_modified or own.get(b"date")):
-                return not_modified([*rendition.lines, *told])
+                return not_modified([*rendition.lines, *_with_age(stored, told)])
             if request.method == b"GET" and (wanted := headers.get(b"range")) is not None:
                 response = await self._part(stored, headers, wanted)
                 if response is not None:
-                    response.headers.lines += told
+                    response.headers.lines += _with_age(stored, told)
                     return response
-        response = Response(stored.status, Headers([*rendition.lines, *told]), rendition.body, len(rendition.body))
+        lines = [*rendition.lines, *_with_age(stored, told)]
+        response = Response(stored.status, Headers(lines), rendition.body, len(rendition.body))
         response.head_memo = b""  # what is plain now stays plain: nobody tries to code it once more
         return response
 
@@ -132,7 +131,8 @@ class Serving:
             making = start_task(asyncio.get_running_loop(), self._make(stored, coding))
             self._making[stored, coding] = making
             making.add_done_callback(partial(self._made, stored, coding))
-        return await asyncio.shield(making)  # whoever leaves does not take it from the others
+        made = await asyncio.shield(making)  # whoever leaves does not take it from the others
+        return stored.renditions[made.coding]  # with the fields of by now, as the age will be
 
     def _made(self, stored: StoredResponse, coding: bytes, making: "asyncio.Task[Rendition]") -> None:
         del self._making[stored, coding]
@@ -168,6 +168,12 @@ class Serving:
         rendition = stored.add(coding, body)
         self._store.resize(stored, before_bytes)
         return rendition
+
+
+def _with_age(stored: StoredResponse, told: Sequence[FieldLine]) -> Sequence[FieldLine]:
+    """`told`, after the age of what is stored by now: it may have been validated while a coding was made."""
+    age_s = stored.validity.age_s(time.time())
+    return told if _ANEW in told and not age_s else [(b"age", b"%d" % age_s), *told]
 
 
 def not_modified(lines: Sequence[FieldLine]) -> Response:

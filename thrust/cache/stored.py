@@ -19,10 +19,10 @@ Key = tuple[bytes, ...]
 
 # What Python's objects around the bytes take. tests/cache/test_memory.py compares it with what is really allocated; a
 # process grows by a tenth more, which is in these.
-ENTRY_OVERHEAD_BYTES = 1250
+ENTRY_OVERHEAD_BYTES = 1500
 """The stored response, its key, and their places in the store."""
 
-RENDITION_OVERHEAD_BYTES = 950
+RENDITION_OVERHEAD_BYTES = 1000
 """One rendition, and the response that is prepared for it with its head."""
 
 LINE_OVERHEAD_BYTES = 145
@@ -30,6 +30,9 @@ LINE_OVERHEAD_BYTES = 145
 
 LINE_IN_RENDITION_BYTES = 20
 """The field in the lists of one rendition and in its prepared head, where its text stands once more."""
+
+MAX_CHOICES = 8
+"""Orders of codings whose rendition is remembered, per stored response; browsers and libraries send three or four."""
 
 HIT_LINES = ((b"x-cache", b"hit"),)
 
@@ -70,18 +73,18 @@ class StoredResponse:
     """One response of the worker, for one combination of the fields in its Vary.
 
     `lines` are those of the worker without Age, Vary settled (`accept-encoding` included if we may code it), with a
-    Date. `own_coding` is the content coding that the worker applied, identity if none. `is_compressible` says whether
-    other codings may be made of it.
+    Date. `own_coding` is the content coding that the worker applied, identity if none. `makeable` are the codings
+    that may be made of it.
     """
 
     __slots__ = (
         "__weakref__",
         "_choices",
         "etag",
-        "is_compressible",
         "key",
         "last_modified",
         "lines",
+        "makeable",
         "own_coding",
         "renditions",
         "size_bytes",
@@ -101,7 +104,7 @@ class StoredResponse:
         validity: Validity,
         *,
         own_coding: bytes = IDENTITY,
-        is_compressible: bool = False,
+        makeable: Sequence[bytes] = (),
         vary_names: Sequence[bytes] = (),
         vary_values: Sequence[bytes | None] = (),
     ) -> None:
@@ -109,7 +112,7 @@ class StoredResponse:
         self.status = status
         self.validity = validity
         self.own_coding = own_coding
-        self.is_compressible = is_compressible
+        self.makeable = tuple(makeable)
         self.vary_names = tuple(vary_names)
         self.vary_values = tuple(vary_values)
         self.unprofitable: frozenset[bytes] = frozenset()
@@ -142,6 +145,8 @@ class StoredResponse:
         """The rendition to send to a client that accepts these codings, best first; None if it has to be made."""
         rendition = self._choices.get(accepted)
         if rendition is None and (rendition := self.renditions.get(self.coding_for(accepted))) is not None:
+            if len(self._choices) >= MAX_CHOICES:
+                self._choices.clear()
             self._choices[accepted] = rendition
         return rendition
 
@@ -149,10 +154,9 @@ class StoredResponse:
         """The coding to send to such a client: what the worker made, else the best; plain if there is no other way."""
         if self.own_coding in accepted and self.own_coding != IDENTITY:
             return self.own_coding
-        if self.is_compressible:
-            for coding in accepted:
-                if coding not in self.unprofitable:
-                    return coding
+        for coding in accepted:
+            if coding == IDENTITY or (coding in self.makeable and coding not in self.unprofitable):
+                return coding
         return IDENTITY
 
     def measure(self) -> None:

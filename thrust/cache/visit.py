@@ -31,12 +31,12 @@ _ACCEPT_RANGES = (b"accept-ranges", b"bytes")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that decide what is kept: which targets are fingerprinted, how large a body may be, and whether
-    other codings are made of what is stored."""
+    """The settings that decide what is kept: which targets are fingerprinted, how large a body may be, and which
+    codings are made of what is stored."""
 
     recognise: Recogniser
     max_item_bytes: int
-    makes_codings: bool
+    codings: tuple[bytes, ...]
 
 
 def key_of(request: Request, target: bytes | None = None) -> Key:
@@ -202,13 +202,13 @@ class Visit:
         headers = response.headers
         own_coding = coding_of(headers) or IDENTITY
         may_be_coded = (
-            self._rules.makes_codings
-            and is_compressible(headers.get(b"content-type", b""))
+            is_compressible(headers.get(b"content-type", b""))
             and (len(content) >= MIN_BYTES or own_coding != IDENTITY)
             and not forbids_transformation(headers)
         )
+        makeable = self._rules.codings if may_be_coded else ()
         lines = self._kept(headers.lines)
-        if may_be_coded or own_coding != IDENTITY:
+        if makeable or own_coding != IDENTITY:
             lines = varying_by_coding(lines)
         if response.status == 200 and own_coding == IDENTITY and b"accept-ranges" not in headers:
             lines.append(_ACCEPT_RANGES)
@@ -220,7 +220,7 @@ class Visit:
             content,
             self._validity(response.status, headers),
             own_coding=own_coding,
-            is_compressible=may_be_coded,
+            makeable=makeable,
             vary_names=names,
             vary_values=vary_values(names, self.request.headers),
         )
@@ -230,7 +230,7 @@ class Visit:
         headers = Headers(updated_headers(stored.lines, response.headers.lines))
         reason = self._why_not_stored(Response(stored.status, headers))
         lines = self._kept(headers.lines)
-        if stored.is_compressible or stored.own_coding != IDENTITY:
+        if stored.makeable or stored.own_coding != IDENTITY:
             lines = varying_by_coding(lines)
         stored.update(lines, self._validity(stored.status, headers))
         return not reason and vary_names(headers) == stored.vary_names

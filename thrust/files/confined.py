@@ -14,7 +14,6 @@ those who own the file or may write it, fs.protected_hardlinks). Nor is a mounte
 volumes are what files are kept on. Whoever may do either inside a root decides what is sent.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -88,8 +87,6 @@ class Roots:
             names.append(b".")
         if path.startswith(b"/"):
             return self._locate_absolute(names)
-        if names[:1] == [b".."]:
-            raise _outside()
         return self._roots[0].folder(), names
 
     def _locate_absolute(self, names: list[bytes]) -> Place:
@@ -101,7 +98,7 @@ class Roots:
                 if names[: len(prefix)] == prefix and (best is None or len(prefix) > best[0]):
                     best = len(prefix), folder
         if best is None:
-            raise _outside()
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         return best[1], names[best[0] :]
 
     def _open(self, place: Place) -> int:
@@ -132,9 +129,11 @@ class _Root:
     def folder(self) -> Folder:
         """The folder that the path leads to now, or the last one that it led to."""
         folder = self._folder
-        if not folder.is_at(self._path):
-            with contextlib.suppress(OSError):
+        try:
+            if not folder.is_at(self._path):
                 folder = self._folder = Folder(self._path)
+        except OSError:  # it leads nowhere, as for a moment while a deploy replaces a link
+            pass
         return folder
 
 
@@ -148,7 +147,3 @@ def _checked(fd: int, path: bytes) -> OpenedFile:
         os.close(fd)
         raise
     return OpenedFile(fd, file_stat)
-
-
-def _outside() -> OSError:
-    return OSError(errno.EXDEV, os.strerror(errno.EXDEV))

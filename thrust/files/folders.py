@@ -22,16 +22,14 @@ class Folder:
         # The real path is opened, not `path`, so that name and descriptor fit when a link is changed in between.
         real = os.path.realpath(path, strict=True)
         self.fd = os.open(real, FOLDER_FLAGS)
-        weakref.finalize(self, os.close, self.fd)
+        # Not at exit: threads may still be at it, and the end of the process closes everything.
+        weakref.finalize(self, os.close, self.fd).atexit = False
         self.names = names_of(real.rstrip(b"/"))
         self._identity = _identity(os.fstat(self.fd))
 
     def is_at(self, path: bytes) -> bool:
-        """Whether `path` leads to this folder; also if it leads nowhere, as while a deploy replaces a link."""
-        try:
-            return _identity(os.stat(path)) == self._identity
-        except OSError:
-            return True
+        """Whether `path` leads to this folder; raises OSError if it leads nowhere."""
+        return _identity(os.stat(path)) == self._identity
 
 
 Place = tuple[Folder, list[bytes]]

@@ -24,9 +24,10 @@ from thrust.cache.visit import Rules, Visit, key_of
 from thrust.coding.codec import CodingError
 from thrust.errors import ThrustError, UpstreamError
 from thrust.flow import start_task
+from thrust.handlers.files import whole_content
 from thrust.http.conditions import ORIGIN_PRECONDITIONS, PRECONDITIONS
 from thrust.http.headers import FieldLine, Headers
-from thrust.http.message import Handler, Request, Response, Tunnel
+from thrust.http.message import FileContent, Handler, Request, Response, Tunnel
 
 FOLLOW_S = 5.0
 """How long a request waits for another's answer before it goes to the worker itself, as in nginx (proxy_cache_lock)."""
@@ -104,7 +105,7 @@ class Cache:
             if not visit.may_share or self._hints.is_unshared(place):
                 return await self._ask(visit, Flight())
             flight = self._flights.get(place)
-            if flight is None:
+            if flight is None or flight.outcome is not None:
                 return await (self._lead(visit, Flight(place)) if visit.may_lead else self._ask(visit, Flight()))
             try:
                 looks_again = visit.may_follow and await self._follow(visit, flight)
@@ -208,6 +209,9 @@ class Cache:
             return await self._ask(visit, flight)
         except UpstreamError as error:
             flight.land(Outcome.FAILED, error)
+            raise
+        except ThrustError:  # a file that is not there: those who wait hear so by themselves, not one after the other
+            flight.land(Outcome.NOT_SHARED)
             raise
         finally:
             if flight.collecting is None:
@@ -333,6 +337,8 @@ class Cache:
     async def _keep(self, visit: Visit, response: Response, flight: Flight) -> Response:
         """Stores the response, now or when all of it has come, and answers with it."""
         exchange = visit.request.exchange
+        if isinstance(response.body, FileContent):
+            response.body = await whole_content(response.body)
         body = response.body
         if isinstance(body, bytes):
             stored = visit.stored_response(response, body)
@@ -367,7 +373,7 @@ class Cache:
                 return
             stored = visit.stored_response(response, content)
             exchange.cache_detail = self._put(visit, stored, flight)
-        except ThrustError:
+        except (ThrustError, OSError):
             return  # the client hears of it by reading; those who wait ask the worker themselves
         finally:
             self._end(flight)
@@ -394,7 +400,8 @@ class Cache:
             return
         background = visit.in_background()
         if background.may_share:
-            self._in_background(self._validate(background, Flight(place, is_wanted=True)))
+            self._flights[place] = flight = Flight(place, is_wanted=True)  # now: the task may begin after the next hit
+            self._in_background(self._validate(background, flight))
 
     async def _validate(self, visit: Visit, flight: Flight) -> None:
         try:

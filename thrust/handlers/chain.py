@@ -33,12 +33,13 @@ from thrust.handlers.body_limit import BodyLimit
 from thrust.handlers.cache import Cache
 from thrust.handlers.compression import Compression
 from thrust.handlers.errors import ErrorPages, Errors
+from thrust.handlers.files import Mount
 from thrust.handlers.forward import Forward
 from thrust.handlers.health import Health
 from thrust.handlers.hold import Hold
 from thrust.handlers.identify import Identify
-from thrust.handlers.send_file import HideSendFile, SendFile
-from thrust.handlers.static import Mount, Static
+from thrust.handlers.send_file import ACCEL_REDIRECT, HideSendFile, Mappings, Paths, SendFile, offer_of
+from thrust.handlers.static import Static
 from thrust.http.message import AtOnce, Handler, Request, Response
 from thrust.upstream.pool import Pool
 
@@ -60,13 +61,13 @@ def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnex
     handler = to_worker = _sending_files(handler, config)
     recognise = recogniser(config.fingerprint)
     if config.static:
-        mounts = [Mount(os.fsencode(path), os.fsencode(folder)) for path, folder in config.static]
+        mounts = [Mount(path.encode(), os.fsencode(folder)) for path, folder in config.static]
         handler = Static(handler, mounts, recognise).__call__
     codings = tuple(coding.encode() for coding in config.compression)
     cache: Cache | None = None
     if config.cache_size_bytes:
         store = Store(config.cache_size_bytes)
-        rules = Rules(recognise, config.max_cache_item_size_bytes, makes_codings=bool(codings))
+        rules = Rules(recognise, config.max_cache_item_size_bytes, codings)
         cache = Cache(handler, store, Serving(store, codings), rules)
         handler = cache.__call__
     if codings:
@@ -75,6 +76,7 @@ def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnex
             codings,
             jitter_bytes=config.compression_jitter_bytes,
             spares_credentials=config.compression_disable_on_auth,
+            max_file_bytes=config.max_cache_item_size_bytes,
         ).__call__
     if config.health_path:
         handler = Health(handler, to_worker, pool, path=config.health_path).__call__
@@ -89,19 +91,26 @@ def _sending_files(following: Handler, config: Config) -> Handler:
     """X-Sendfile, or what takes its fields away while it is off."""
     if config.send_file_header is None:
         return HideSendFile(following).__call__
-    mapping = [
-        (_folder(os.fsencode(uri)), _folder(os.path.abspath(os.fsencode(path))))
-        for uri, path in config.send_file_mapping
-    ]
-    folders = [os.fsencode(path) for path in config.send_file_roots] + [folder for _, folder in mapping]
-    if config.send_file_roots == DEFAULTS.send_file_roots and os.getcwd() == "/":
-        del folders[0]  # an image without WORKDIR: by default nobody means the whole disk
+    header = config.send_file_header.lower().encode()
+    folders = [os.fsencode(path) for path in config.send_file_roots]
+    if config.send_file_roots == DEFAULTS.send_file_roots:
+        folders = _working_directory()
+    if header == ACCEL_REDIRECT:
+        mounts = [Mount(uri.encode(), os.fsencode(path), folders) for uri, path in config.send_file_mapping]
+        return SendFile(following, header, Mappings(mounts), offer=offer_of(header, mounts)).__call__
     roots = Roots(folders) if folders else None
-    return SendFile(following, config.send_file_header.lower().encode(), roots, mapping).__call__
+    return SendFile(following, header, Paths(roots), offer=offer_of(header) if folders else ()).__call__
 
 
-def _folder(path: bytes) -> bytes:
-    return path if path.endswith(b"/") else path + b"/"
+def _working_directory() -> list[bytes]:
+    """The working directory, and the link by which the shell got there: the app may name its files by either.
+
+    Empty in an image without WORKDIR, because nobody means the whole disk by default.
+    """
+    here, link = os.getcwdb(), os.environb.get(b"PWD", b"")
+    if here == b"/":
+        return []
+    return [here, link] if link != here and os.path.isabs(link) and os.path.realpath(link) == here else [here]
 
 
 def _from_memory(identify: Identify, cache: Cache) -> AtOnce:

@@ -3,7 +3,8 @@
 Only what `coding/compressible.py` knows to be worth it, and only if nobody has coded it yet: what the cache hands out
 is as it should be. Content that is here is coded in one go, content that streams piece by piece, and after each piece
 everything is flushed, so that an event or a token of a language model is never held back. Larger pieces are coded in a
-thread. The lengths of what is coded here are blurred against BREACH (GZIP_COMPRESSION_JITTER), and requests with
+thread. Files are read and coded as a whole if they are small enough; others stay as they are, and are sent by the
+kernel. The lengths of what is coded here are blurred against BREACH (GZIP_COMPRESSION_JITTER), and requests with
 credentials may be left out altogether (GZIP_COMPRESSION_DISABLE_ON_AUTH).
 """
 
@@ -13,10 +14,11 @@ from collections.abc import Sequence
 from thrust.coding.codings import compress_quickly, encoder
 from thrust.coding.compressible import MIN_BYTES, is_compressible
 from thrust.flow import compute
+from thrust.handlers.files import whole_content
 from thrust.http.coded import coded_lines, coded_trailers, forbids_transformation, varying_by_coding
 from thrust.http.conditions import IF_MATCH, IF_NONE_MATCH, confirmed_tag, for_worker
 from thrust.http.headers import FieldLine, Headers
-from thrust.http.message import BodyStream, Handler, Request, Response, Tunnel
+from thrust.http.message import BodyStream, FileContent, Handler, Request, Response, Tunnel
 from thrust.http.negotiation import IDENTITY, accepted_codings
 
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-csrf-token"})  # those that Thruster looks at
@@ -27,15 +29,22 @@ _WITHOUT_CONTENT = frozenset({101, 204, 205, 304})
 
 
 class Compression:
-    """Codes in one of `codings`, which stand in order of preference."""
+    """Codes in one of `codings`, which stand in order of preference; files of up to `max_file_bytes`."""
 
     def __init__(
-        self, following: Handler, codings: Sequence[bytes], *, jitter_bytes: int, spares_credentials: bool
+        self,
+        following: Handler,
+        codings: Sequence[bytes],
+        *,
+        jitter_bytes: int,
+        spares_credentials: bool,
+        max_file_bytes: int,
     ) -> None:
         self._following = following
         self._codings = tuple(codings)
         self._jitter_bytes = jitter_bytes
         self._spares_credentials = spares_credentials
+        self._max_file_bytes = max_file_bytes
 
     async def __call__(self, request: Request) -> Response:
         """The response from below, coded if the client accepts that and it is worth it."""
@@ -45,6 +54,8 @@ class Compression:
         else:
             response = await self._with_plain_tags(request)
         if response.head_memo is not None or not _could_be_coded(request, response):
+            return response
+        if isinstance(response.body, FileContent) and response.body.length > self._max_file_bytes:
             return response
         _vary(response.headers)
         if b"accept-encoding" not in fields or response.status == 206:
@@ -82,6 +93,8 @@ class Compression:
                 return
 
     async def _code(self, request: Request, response: Response, coding: bytes) -> None:
+        if isinstance(response.body, FileContent):
+            response.body = await _file_content(request, response.body)
         content = _whole_content(request, response)
         if content is not None:
             coded = await compute(len(content), compress_quickly, coding, content, self._padding())
@@ -144,6 +157,14 @@ def _whole_content(request: Request, response: Response) -> bytes | None:
     """All of the content if it is here; in answer to HEAD the cache may have it, and then it is coded as for GET."""
     body = response.body
     return body if isinstance(body, bytes) and (body or request.method != b"HEAD") else None
+
+
+async def _file_content(request: Request, content: FileContent) -> bytes:
+    """All of a file that is going to be coded; nothing in answer to HEAD, where it will not be sent."""
+    if request.method != b"HEAD":
+        return await whole_content(content)
+    content.close()
+    return b""
 
 
 def _vary(headers: Headers) -> None:

@@ -26,12 +26,11 @@ _OURS = frozenset(
         b"x-real-ip",
         b"x-request-id",
         b"x-request-start",
-        b"x-sendfile-type",
     }
 )
 """Fields that are taken out of the request; those of an Origin are written anew."""
 
-_CLAIMS = (b"x-accel-", b"x-forwarded-")
+_CLAIMS = (b"x-accel-", b"x-forwarded-", b"x-sendfile")
 """How the names of all others begin that only a proxy of ours may send: app servers believe several of them."""
 
 _UNDERSCORE = ord("_")

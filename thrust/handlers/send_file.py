@@ -1,82 +1,78 @@
 """X-Sendfile: the app names a file in its response and is free again; the file is sent in its place.
 
-THRUST_SEND_FILE_HEADER is the field by which it does so. X-Sendfile holds a path; X-Accel-Redirect holds a URI, which
-THRUST_SEND_FILE_MAPPING leads to a folder, as an `internal` location does in nginx. Either way the file has to lie
-beneath a folder that may be sent from. What the app says about it (status, type, disposition, caching, tags) is kept,
-its body is dropped. Where the file is refused the log says which and why, and the client only that there is nothing.
+THRUST_SEND_FILE_HEADER is the field by which it does so. X-Sendfile, and any name of one's own, holds a path.
+X-Accel-Redirect holds a URI, which THRUST_SEND_FILE_MAPPING leads to a folder as an `internal` location does in nginx.
+Either way the file has to lie beneath a folder that may be sent from. What the app says about it (status, type,
+disposition, caching, tags) is kept, its body is dropped. Where the file is refused the log says which and why, and the
+client only that there is nothing.
 
 The worker is told by X-Sendfile-Type, as Rack and others expect it. None of these fields ever reaches a client, also
-when the feature is off: a path tells too much.
+when the feature is off or listens to another one: a path tells too much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
+from thrust.errors import UpstreamError
 from thrust.files.confined import Roots
 from thrust.files.refusals import FileRefused, Refusal
-from thrust.handlers.files import file_response
+from thrust.handlers.files import Mount, file_response
+from thrust.http.headers import FieldLine
 from thrust.http.message import Handler, Request, Response, Tunnel
 
 ACCEL_REDIRECT = b"x-accel-redirect"
+
 _FIELDS = frozenset({ACCEL_REDIRECT, b"x-lighttpd-send-file", b"x-sendfile"})
 
-Mapping = Sequence[tuple[bytes, bytes]]
-"""Pairs of a URI's beginning and the folder that it stands for, both with a slash at the end."""
+Locate = Callable[[bytes], Iterator[tuple[Roots, bytes]]]
+"""Where the file may be that a worker names, the likeliest place first; raises FileRefused if there is none."""
 
 
 class SendFile:
-    """Sends the files that the responses of `following` name in the field `header` (lower case).
+    """Sends the files that the responses of `following` name in the field `header` (lower case)."""
 
-    `roots` None: there is no folder that may be sent from.
-    """
-
-    def __init__(self, following: Handler, header: bytes, roots: Roots | None, mapping: Mapping = ()) -> None:
+    def __init__(self, following: Handler, header: bytes, locate: Locate, *, offer: Sequence[FieldLine] = ()) -> None:
+        """`offer` are the fields by which the worker is told of all this."""
         self._following = following
         self._header = header
-        self._roots = roots
-        self._mapping = sorted(mapping, key=lambda pair: len(pair[0]), reverse=True)
         self._hidden = _FIELDS | {header}
-        self._offer = [(b"x-sendfile-type", _spelled(header))]
-        if header == ACCEL_REDIRECT and mapping:
-            pairs = b", ".join(folder + b"=" + uri for uri, folder in mapping)
-            self._offer.append((b"x-accel-mapping", pairs))
+        self._locate = locate
+        self._offer = list(offer)
 
     async def __call__(self, request: Request) -> Response:
         """The worker's response, or the file that it names; raises FileRefused."""
-        request.headers.lines = request.headers.lines + self._offer
-        response = await self._following(request)
-        fields = dict(response.headers.lines)
-        if self._hidden.isdisjoint(fields):
+        headers = request.headers
+        lines = headers.lines
+        headers.lines = lines + self._offer
+        try:
+            response = await self._following(request)
+        finally:
+            headers.lines = lines
+        if self._hidden.isdisjoint(dict(response.headers.lines)):
             return response
-        named = fields.get(self._header)
-        hide(response, self._hidden)
+        named = set(response.headers.get_all(self._header)) - {b""}
+        unheeded = _take_out(response, self._hidden)
         if not named or isinstance(response.body, Tunnel):
+            if unheeded:
+                request.exchange.error = f"{unheeded} was dropped: THRUST_SEND_FILE_HEADER is {self._header.decode()}"
             return response
-        response.close()
-        return await self._send(request, response, named)
+        response.close()  # whatever the body is, and however much of it is still to come
+        if len(named) > 1:
+            raise UpstreamError(f"the worker's response names {len(named)} files to send")
+        return await self._send(request, response, named.pop())
 
     async def _send(self, request: Request, response: Response, named: bytes) -> Response:
-        roots, status, lines = self._roots, response.status, response.headers.lines
-        if roots is None:
-            raise FileRefused(named, Refusal.OUTSIDE, "the working directory is /: set THRUST_SEND_FILE_ROOT")
-        if self._header == ACCEL_REDIRECT:
-            return await file_response(request, roots, self._mapped(named), status=status, lines=lines)
-        try:
-            return await file_response(request, roots, named, status=status, lines=lines)
-        except FileRefused as error:
-            # mod_xsendfile decodes what it is given, so some apps encode it.
-            decoded = unquote_to_bytes(named)
-            if error.refusal is not Refusal.MISSING or decoded == named:
-                raise
-            return await file_response(request, roots, decoded, status=status, lines=lines)
-
-    def _mapped(self, uri: bytes) -> bytes:
-        """The path that an X-Accel-Redirect stands for; raises FileRefused if it is in no mapping."""
-        path = unquote_to_bytes(uri.partition(b"?")[0])
-        for prefix, folder in self._mapping:
-            if path.startswith(prefix):
-                return folder + path[len(prefix) :]
-        raise FileRefused(path, Refusal.OUTSIDE, "no part of THRUST_SEND_FILE_MAPPING fits")
+        # Frameworks that always say what the type is can say nothing only by an empty one.
+        lines = [line for line in response.headers.lines if line != (b"content-type", b"")]
+        missing: FileRefused | None = None
+        for roots, path in self._locate(named):
+            try:
+                return await file_response(request, roots, path, status=response.status, lines=lines)
+            except FileRefused as error:
+                if error.refusal is not Refusal.MISSING:
+                    raise
+                missing = missing or error
+        raise missing or FileRefused(named, Refusal.MISSING)
 
 
 class HideSendFile:
@@ -88,16 +84,74 @@ class HideSendFile:
     async def __call__(self, request: Request) -> Response:
         """The worker's response without them."""
         response = await self._following(request)
-        if not _FIELDS.isdisjoint(dict(response.headers.lines)):
-            hide(response, _FIELDS)
+        if not _FIELDS.isdisjoint(dict(response.headers.lines)) and (unheeded := _take_out(response, _FIELDS)):
+            request.exchange.error = f"{unheeded} was dropped: THRUST_SEND_FILE_HEADER is off"
         return response
 
 
-def hide(response: Response, names: frozenset[bytes]) -> None:
-    """Takes the fields called `names` out of the response."""
-    response.headers.lines = [line for line in response.headers.lines if line[0] not in names]
+class Paths:
+    """A Locate for paths beneath one of `roots`; there may be none."""
+
+    def __init__(self, roots: Roots | None) -> None:
+        self._roots = roots
+
+    def __call__(self, named: bytes) -> Iterator[tuple[Roots, bytes]]:
+        """The path as it is, then as it may be meant."""
+        if self._roots is None:
+            raise FileRefused(named, Refusal.OUTSIDE, "the working directory is /: set THRUST_SEND_FILE_ROOT")
+        yield self._roots, named
+        # mod_xsendfile decodes what it is given, so apps encode it. Not so that a name becomes a path: apps look for
+        # slashes in what they have from a client.
+        decoded = unquote_to_bytes(named)
+        if decoded != named and decoded.count(b"/") == named.count(b"/") and b".." not in decoded.split(b"/"):
+            yield self._roots, decoded
+        if (utf8 := _as_utf8(named)) is not None:
+            yield self._roots, utf8
 
 
-def _spelled(header: bytes) -> bytes:
-    """`x-accel-redirect` as `X-Accel-Redirect`: Rack compares it by letter case, too."""
-    return b"-".join(part.capitalize() for part in header.split(b"-"))
+class Mappings:
+    """A Locate for URIs as in X-Accel-Redirect; each of `mounts` is a beginning and the folder that it stands for."""
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        self._mounts = sorted(mounts, key=lambda mount: len(mount.prefix), reverse=True)
+
+    def __call__(self, named: bytes) -> Iterator[tuple[Roots, bytes]]:
+        """The path in the folder of the longest beginning that fits; `..` does not lead out of that folder."""
+        uri = unquote_to_bytes(named.partition(b"?")[0])
+        mount = next((mount for mount in self._mounts if uri.startswith(mount.prefix)), None)
+        if mount is None:
+            raise FileRefused(uri, Refusal.OUTSIDE, "no part of THRUST_SEND_FILE_MAPPING fits")
+        path = mount.path_of(uri[len(mount.prefix) :])
+        yield mount.roots, path
+        if (utf8 := _as_utf8(path)) is not None:
+            yield mount.roots, utf8
+
+
+def offer_of(header: bytes, mounts: Sequence[Mount] = ()) -> list[FieldLine]:
+    """The request fields that tell the worker to use `header`: X-Sendfile-Type, X-Accel-Mapping (folder=URI)."""
+    # Rack compares the name by letter case, too.
+    lines = [(b"x-sendfile-type", b"-".join(part.capitalize() for part in header.split(b"-")))]
+    if mounts:
+        lines.append((b"x-accel-mapping", b", ".join(mount.folder + b"=" + mount.prefix for mount in mounts)))
+    return lines
+
+
+def _as_utf8(path: bytes) -> bytes | None:
+    """The path of a name that an app server has sent in Latin-1, as most do with non-ASCII text; None if it has not."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return path.decode("latin-1").encode()
+    return None
+
+
+def _take_out(response: Response, names: frozenset[bytes]) -> str:
+    """Takes the fields called `names` out of the response; returns the name of one that said something, or ""."""
+    kept, taken = [], b""
+    for line in response.headers.lines:
+        if line[0] not in names:
+            kept.append(line)
+        elif line[1]:
+            taken = line[0]
+    response.headers.lines = kept
+    return taken.decode()

@@ -10,27 +10,19 @@ from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from thrust.cache.fingerprint import Recogniser
-from thrust.files.confined import Roots
-from thrust.files.refusals import FileRefused
-from thrust.handlers.files import file_response
+from thrust.files.refusals import FileRefused, Refusal
+from thrust.handlers.files import Mount, file_response
 from thrust.http.headers import FieldLine
 from thrust.http.message import Handler, Request, Response
 
 IMMUTABLE: FieldLine = (b"cache-control", b"public, max-age=31536000, immutable")
 
+# Links that lead astray: something for the operator to mend, as after `collectstatic --link`.
+_ASTRAY = frozenset({Refusal.OUTSIDE, Refusal.LINKS})
+
 # No names that a build tool gives: an encoded slash; after decoding an empty or dotted segment, backslash, control.
 _ENCODED_SLASH = re.compile(rb"%2[fF]")
 _UNUSUAL = re.compile(rb"(?:\A|/)(?:\.|/|\Z)|[\x00-\x1f\x7f\\]")
-
-
-class Mount:
-    """A path and the folder whose files are served under it."""
-
-    __slots__ = ("prefix", "roots")
-
-    def __init__(self, path: bytes, folder: bytes) -> None:
-        self.prefix = path if path.endswith(b"/") else path + b"/"
-        self.roots = Roots([folder])
 
 
 class Static:
@@ -44,18 +36,27 @@ class Static:
 
     async def __call__(self, request: Request) -> Response:
         """The file that the target names, or what `following` says."""
-        if not request.target.startswith(self._prefixes) or request.method not in (b"GET", b"HEAD"):
-            return await self._following(request)
+        if request.target.startswith(self._prefixes) and request.method in (b"GET", b"HEAD"):
+            response = await self._find(request)
+            if response is not None:
+                return response
+        return await self._following(request)
+
+    async def _find(self, request: Request) -> Response | None:
+        """The file in the first folder that has it; raises FileRefused if it is there and cannot be read."""
         path = request.target.partition(b"?")[0]
+        if _ENCODED_SLASH.search(path):
+            return None
         lines = [IMMUTABLE] if self._recognise(request.target) else []
         for mount in self._mounts:
-            if not path.startswith(mount.prefix) or _ENCODED_SLASH.search(path):
+            name = unquote_to_bytes(path.removeprefix(mount.prefix))
+            if not path.startswith(mount.prefix) or _UNUSUAL.search(name):
                 continue
-            name = unquote_to_bytes(path[len(mount.prefix) :])
-            if not _UNUSUAL.search(name):
-                try:
-                    return await file_response(request, mount.roots, name, lines=lines)
-                except FileRefused as error:
-                    if error.is_fault:
-                        raise
-        return await self._following(request)
+            try:
+                return await file_response(request, mount.roots, mount.path_of(name), lines=lines)
+            except FileRefused as error:
+                if error.is_fault:
+                    raise
+                if error.refusal in _ASTRAY:
+                    request.exchange.error = str(error)
+        return None

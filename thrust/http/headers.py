@@ -44,9 +44,8 @@ _FORBIDDEN_IN_TRAILERS = HOP_BY_HOP | {
     b"x-real-ip",
     b"x-request-id",
     b"x-request-start",
-    b"x-sendfile-type",
 }
-_FORBIDDEN_PREFIXES_IN_TRAILERS = (b"x-accel-", b"x-forwarded-")
+_FORBIDDEN_PREFIXES_IN_TRAILERS = (b"x-accel-", b"x-forwarded-", b"x-sendfile")
 
 
 class Headers:

@@ -13,4 +13,7 @@ FORWARDERS = (NGINX, HAPROXY, CADDY, THRUST, HYPERCORN_HTTPX)
 CACHES = (NGINX, VARNISH, VARNISH_NCSA, CADDY, THRUST)
 """Those from which one expects a cache or compression; Caddy has only the latter."""
 
-__all__ = ["CACHES", "FORWARDERS", "RIVALS", "Rival", "Site"]
+SENDERS = (NGINX, CADDY, THRUST)
+"""Those that send a file which the upstream only names."""
+
+__all__ = ["CACHES", "FORWARDERS", "RIVALS", "SENDERS", "Rival", "Site"]

@@ -7,7 +7,8 @@ default of one write per request makes a request a fifth dearer, which would fla
 
 `/assets/` is cached on disk, which means in the kernel's memory, and sent by `sendfile` as Debian's configuration has
 it. What is cached there is not compressed: nginx compresses anew for each client that accepts gzip, with level 6, which
-is zlib's default (nginx's own, 1, costs it a third for 100 KB and sends a fifth more).
+is zlib's default (nginx's own, 1, costs it a third for 100 KB and sends a fifth more). Files that the upstream names by
+X-Accel-Redirect are sent by `sendfile` too, from an internal location.
 """
 
 from benchmarks.load.rivals.base import Rival
@@ -61,6 +62,16 @@ http {
         location /pages/ {
             proxy_pass http://worker;
             gzip on;
+        }
+        location /files/ {
+            proxy_pass http://worker;
+            proxy_hide_header X-Sendfile;
+        }
+        location /internal/ {
+            internal;
+            alias @directory@/;
+            sendfile on;
+            tcp_nopush on;
         }
     }
 }

@@ -1,4 +1,7 @@
-"""thrust with its defaults: JSON log lines on stdout, which goes to a file. It starts the upstream as its worker."""
+"""thrust with its defaults: JSON log lines on stdout, which goes to a file. It starts the upstream as its worker.
+
+Files that the upstream names by X-Sendfile are below its working directory, which is that of the run.
+"""
 
 from benchmarks.load.rivals.base import Rival
 
