@@ -61,7 +61,7 @@ def test_help_tells_exit_codes_and_examples_apart_from_the_settings() -> None:
 def test_help_marks_what_has_no_effect_yet() -> None:
     text = " ".join(run("--help").stdout.split())
     assert text.count("No effect yet.") == sum(bool(setting.pending) for setting in SETTINGS.values())
-    assert "STORAGE_PATH folder for certificates and the account key [storage/thrust] No effect yet." in text
+    assert "status page, on loopback unless written host:port [off] No effect yet." in text
 
 
 def test_version() -> None:
@@ -70,7 +70,8 @@ def test_version() -> None:
 
 
 def test_print_config_shows_each_setting_its_value_and_where_it_comes_from() -> None:
-    environ = {"TARGET_PORT": "4000", "HTTP_PORT": "80", "H2C_ENABLED": "1", "THRUSTER_CACHE_SIZE": "1048576"}
+    environ = {"TARGET_PORT": "4000", "HTTP_PORT": "80", "THRUSTER_CACHE_SIZE": "1048576"}
+    environ["THRUST_ADMIN_PORT"] = "9090"
     result = run("--print-config", environ=environ)
     assert result.returncode == 0
     shown = columns(result.stdout)
@@ -80,7 +81,7 @@ def test_print_config_shows_each_setting_its_value_and_where_it_comes_from() -> 
     assert shown["THRUST_WORKER_PORT"] == ["4000", "TARGET_PORT"]
     assert shown["CACHE_SIZE"] == ["1MB", "THRUSTER_CACHE_SIZE"]
     assert shown["HTTP_IDLE_TIMEOUT"] == ["120s", "default"]
-    assert "thrust: warning: H2C_ENABLED has no effect yet" in result.stderr
+    assert "thrust: warning: THRUST_ADMIN_PORT has no effect yet" in result.stderr
 
 
 def test_print_config_hides_secrets() -> None:

@@ -20,11 +20,14 @@ Imports = dict[str, bool]
 # has a line of its own ("worker.builtin"), that line counts for the file.
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"service", "config", "errors", "worker.builtin"},
-    "service": {"config", "errors", "flow", "handlers", "http", "observe", "server", "upstream", "wire", "worker"},
+    "cli": {"service", "config", "errors", "tls", "worker.builtin"},
+    "service": {
+        *("config", "errors", "flow", "handlers", "http", "observe", "server", "tls", "upstream", "wire", "worker")
+    },
     "config": {"errors"},
     "server": {"wire", "http", "flow", "errors"},
     "upstream": {"wire", "http", "flow", "errors"},
+    "tls": {"errors"},
     "handlers": {"cache", "coding", "files", "upstream", "http", "config", "flow", "errors"},
     "files": {"http", "coding", "errors"},
     "cache": {"coding", "flow", "http", "errors"},
@@ -45,7 +48,9 @@ SANS_IO_ROOMS = {"coding", "http", "wire"}
 IO_MODULES = {"asyncio", "select", "selectors", "socket", "ssl", "threading", "uvloop"}
 
 # A library with rivals is known to one room, so that another one can take its place.
-ONLY_IN = {"httptools": "wire", "brotli": "coding", "isal": "coding", "backports": "coding", "compression": "coding"}
+ONLY_IN = {"httptools": "wire", "h2": "wire", "hpack": "wire", "hyperframe": "wire"}
+ONLY_IN |= {"brotli": "coding", "isal": "coding", "backports": "coding", "compression": "coding"}
+ONLY_IN |= dict.fromkeys(("acme", "josepy", "requests", "cryptography"), "tls")
 
 
 def module_name(path: Path, package: Path) -> str:

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from thrust import __version__
-from thrust.config import SETTINGS, Loaded, Setting, default_text, load
+from thrust.config import SETTINGS, Config, Loaded, Setting, Tls, default_text, load
 from thrust.errors import ConfigError, ThrustError, WorkerNotStarted
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -96,8 +96,31 @@ def _complain(message: str, exit_code: int) -> int:
 def _settings_in_columns(loaded: Loaded) -> str:
     rows = [("SETTING", "VALUE", "FROM")]
     rows += [(name, origin.value, origin.variable) for name, origin in loaded.origins.items()]
-    name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
-    return "\n".join(f"{name:{name_width}}  {value:{value_width}}  {variable}" for name, value, variable in rows)
+    return _in_columns(rows)
+
+
+def _in_columns(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _certificates(config: Config) -> str:
+    """The certificates that there are, in columns; what local ones need besides, below."""
+    from thrust.tls import inventory  # for those who ask
+    from thrust.tls.local_ca import data_folder
+    from thrust.tls.storage import Storage
+
+    if config.tls_certificate_path is not None and config.tls_key_path is not None:
+        rows = inventory.static_rows(config.tls_certificate_path, config.tls_key_path)
+    elif config.acme_domains:
+        rows = inventory.acme_rows(config.acme_domains, Storage(config.storage_path, config.acme_directory))
+    elif config.tls is Tls.LOCAL:
+        rows = inventory.local_rows(data_folder())
+    else:
+        return "no setting asks for TLS: SSL_CERT_PATH, THRUST_ACME_DOMAIN and THRUST_TLS=local do"
+    table = _in_columns([inventory.HEADER, *rows])
+    return "\n".join([table, *(inventory.how_to_trust(data_folder()) if config.tls is Tls.LOCAL else ())])
 
 
 def worker_command(words: Sequence[str]) -> list[str]:
@@ -162,19 +185,25 @@ def _help(field_name: str, setting: Setting) -> str:
 )
 @click.version_option(__version__, message="thrust %(version)s")
 @click.option("--print-config", is_flag=True, help="Show each setting, its value and where it comes from, and exit.")
+@click.option("--certs", is_flag=True, help="List the certificates, when they expire and are renewed, and exit.")
 @click.option("--check", is_flag=True, help="Validate the settings and exit with 0 or 1.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def _command_line(command: tuple[str, ...], print_config: bool, check: bool) -> int | tuple[str, ...]:
+def _command_line(command: tuple[str, ...], print_config: bool, certs: bool, check: bool) -> int | tuple[str, ...]:
     """Start COMMAND as the worker behind an HTTP front, and end with its exit code.
 
     The worker listens on 127.0.0.1 at $PORT; where a program takes its port as an argument, write
     '$THRUST_WORKER_PORT' or {port}. MODULE:APP instead of a command runs an ASGI or WSGI app on the built-in server
     (Hypercorn), which takes the further arguments.
     """
-    if not (print_config or check):
+    if not (print_config or certs or check):
         return command
     loaded = load(os.environ)
     for warning in loaded.warnings:
         click.echo(f"thrust: warning: {warning}", err=True)
-    click.echo(_settings_in_columns(loaded) if print_config else "thrust: all settings are valid")
+    if print_config:
+        click.echo(_settings_in_columns(loaded))
+        if loaded.config.serves_tls:
+            click.echo(f"\n{_certificates(loaded.config)}")
+    else:
+        click.echo(_certificates(loaded.config) if certs else "thrust: all settings are valid")
     return 0

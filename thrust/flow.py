@@ -2,7 +2,8 @@
 
 `server/` uses it towards clients, `upstream/` towards the worker. Backpressure is always the same: whoever receives
 faster than the other side consumes has its transport paused, so that the peer's TCP window does the waiting. Memory per
-direction is bounded by STREAM_HIGH_WATER_BYTES plus one read of the event loop (256 KB), whatever the body's size.
+direction is bounded whatever the body's size: STREAM_HIGH_WATER_BYTES plus one read of the event loop (256 KB) wait
+here, and as much again may be on its way out, in the consumer's hands and in its transport.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ else:
 
     def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Runs `coroutine` as a task that the caller owns, beginning with the next turn of the event loop."""
-        return loop.create_task(coroutine, name="thrust")
+        return asyncio.Task(coroutine, loop=loop, name="thrust")
 
 
 async def compute(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -56,7 +57,8 @@ class BodyBuffer:
     """A body that arrives while it is consumed; a BodyStream of `http/message.py`.
 
     The receiver calls `feed`, then `end` or `fail`; the consumer `read`s until b"" or `close`s. `on_close` tells the
-    receiver that nobody wants the rest.
+    receiver that nobody wants the rest. `ends_with_connection` says that nothing but the sender's closing marks the end
+    (RFC 9112 §6.3 rule 8), so that nobody can tell a whole body from one that broke off.
     """
 
     __slots__ = (
@@ -70,10 +72,18 @@ class BodyBuffer:
         "_size",
         "_source",
         "_waiter",
+        "ends_with_connection",
         "trailers",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, source: Pausable, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: Pausable,
+        on_close: Callable[[], None],
+        *,
+        ends_with_connection: bool = False,
+    ) -> None:
         self._loop = loop
         self._source = source
         self._on_close = on_close
@@ -84,6 +94,7 @@ class BodyBuffer:
         self._closed = False
         self._error: ThrustError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.ends_with_connection = ends_with_connection
         self.trailers: list[FieldLine] = []
 
     @property

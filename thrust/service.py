@@ -13,10 +13,13 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from traceback import format_exception
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from thrust.config import Config, Restart
+from thrust.config import Config, Restart, Tls
+from thrust.errors import ListenError
 from thrust.flow import start_task
 from thrust.handlers import chain
 from thrust.handlers.errors import ErrorPages
@@ -27,6 +30,11 @@ from thrust.server.http1 import Http1Connection
 from thrust.server.listener import Listener, bind
 from thrust.upstream.pool import Pool
 from thrust.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import ssl
+
+    from thrust.tls.manager import Manager
 
 DRAIN_SHARE = 0.75
 """Of the shutdown budget, at most, for exchanges under way: the worker keeps the rest to stop in."""
@@ -56,17 +64,81 @@ RELAYED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTTI
 def run(config: Config, warnings: Sequence[str], command: Sequence[str]) -> int:
     """Serves `command` until it ends or we are told to stop; returns the exit code.
 
-    Raises ListenError before anything was started, WorkerError if the worker cannot be.
+    Raises CertificateError or ListenError before anything was started, WorkerError if the worker cannot be.
     """
-    sockets = bind(config.host, config.port)
+    certificates = _certificates(config)
+    ports = _bind(config)
     log = Log(log_format=config.log_format.value, is_debug=config.debug)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(config, warnings, command, sockets, log))
+            return runner.run(_serve(config, warnings, command, ports, certificates, log))
     finally:
-        for listening in sockets:
+        for listening in (*ports.plain, *ports.tls):
             listening.close()
         log.close(FLUSH_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The listening sockets. Where both kinds share a port, they are all in `tls`, which takes plain HTTP too."""
+
+    plain: Sequence[socket.socket]
+    tls: Sequence[socket.socket]
+
+    @property
+    def public(self) -> int:
+        """The port that clients use in the end."""
+        port: int = (self.tls or self.plain)[0].getsockname()[1]
+        return port
+
+
+def _bind(config: Config) -> Ports:
+    if not config.serves_tls:
+        return Ports(bind(config.host, config.port), [])
+    if config.https_port in (None, config.port):
+        return Ports([], bind(config.host, config.port))
+    plain = bind(config.host, config.port)
+    try:
+        return Ports(plain, bind(config.host, config.https_port or 0, "HTTPS_PORT"))
+    except ListenError:
+        for listening in plain:
+            listening.close()
+        raise
+
+
+class Certificates(Protocol):
+    """Who answers handshakes, wherever certificates come from."""
+
+    def choose(self, server_name: bytes | None, protocols: tuple[bytes, ...], /) -> "ssl.SSLContext": ...
+    def covers(self, host: str) -> bool: ...
+    async def watch(self, log: Log) -> None: ...
+
+
+def _certificates(config: Config) -> Certificates | None:
+    """What the settings name, None without TLS; its modules are not worth loading then. Raises ConfigError."""
+    protocols = ("h2", "http/1.1") if config.offers_http2 else ("http/1.1",)
+    if config.tls_certificate_path is not None and config.tls_key_path is not None:
+        from thrust.tls.certificates import PemFiles
+        from thrust.tls.static import StaticCertificate
+
+        return StaticCertificate(PemFiles(config.tls_certificate_path, config.tls_key_path), protocols)
+    if config.acme_domains:
+        return _acme_manager(config, protocols)
+    if config.tls is Tls.LOCAL:
+        from thrust.tls.local_ca import LocalCertificates, data_folder
+
+        return LocalCertificates(data_folder(), protocols)
+    return None
+
+
+def _acme_manager(config: Config, protocols: tuple[str, ...]) -> "Manager":
+    from thrust.tls.manager import Manager
+    from thrust.tls.settings import AcmeSettings
+
+    settings = AcmeSettings(
+        config.acme_directory, config.acme_email, config.eab_kid, config.eab_hmac_key, config.acme_profile
+    )
+    return Manager(config.acme_domains, settings, config.storage_path, protocols)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -78,9 +150,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _serve(
-    config: Config, warnings: Sequence[str], command: Sequence[str], sockets: Sequence[socket.socket], log: Log
+    config: Config,
+    warnings: Sequence[str],
+    command: Sequence[str],
+    ports: Ports,
+    certificates: Certificates | None,
+    log: Log,
 ) -> int:
-    service = Service(config, command, sockets, log)
+    service = Service(config, command, ports, certificates, log)
     log.start()
     for warning in warnings:
         log.warning(warning)
@@ -90,17 +167,25 @@ async def _serve(
 class Service:
     """Everything that runs, and the order in which it begins and ends. Implements the supervisor's WorkerEvents."""
 
-    def __init__(self, config: Config, command: Sequence[str], sockets: Sequence[socket.socket], log: Log) -> None:
+    def __init__(
+        self,
+        config: Config,
+        command: Sequence[str],
+        ports: Ports,
+        certificates: Certificates | None,
+        log: Log,
+    ) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_loop_error)
         self._loop = loop
         self._config = config
         self._log = log
-        self._public_port: int = sockets[0].getsockname()[1]
+        self._ports = ports
+        self._certificates = certificates
         inherited_limit = _raise_open_files_limit()
         self._pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
         pages = ErrorPages(config.bad_gateway_page)
-        links = chain.build(config, self._pool, pages, self._log_unexpected)
+        links = chain.build(config, self._pool, pages, self._log_unexpected, _hosts(config, certificates))
         front = Front(
             handler=links.handler,
             at_once=links.at_once,
@@ -112,11 +197,13 @@ class Service:
         )
         self._front = front
         self._warned_at_s = -math.inf
-        self._listener = Listener(loop, sockets, front, lambda: Http1Connection(front, loop))
+        self._listener = Listener(loop, ports.plain, front, self._plain_connection())
+        if certificates is not None:
+            self._listener.add(ports.tls, self._tls_port(certificates))
         self._supervisor = Supervisor(
             command,
             worker_port=config.worker_port,
-            public_port=self._public_port,
+            public_port=ports.public,
             boot_timeout_s=config.boot_timeout_s,
             restart_on_failure=config.restart is Restart.ON_FAILURE,
             environ=dict(os.environ),
@@ -132,15 +219,61 @@ class Service:
         self._take_signals()
         await self._listener.start()
         _relax_collector()
-        self._log.info("listening", host=self._config.host or "*", port=self._public_port)
+        self._tell_ports()
+        watch = None
+        if self._certificates is not None:
+            watch = start_task(self._loop, self._certificates.watch(self._log))
         try:
             code = await self._supervisor.run()
         finally:
+            if watch is not None:
+                watch.cancel()
             await self._end_connections()
         if self._stopping is not None:
             await self._stopping
         self._log.info("stopped", exit_code=code)
         return code
+
+    def _tell_ports(self) -> None:
+        fields: dict[str, object] = {"host": self._config.host or "*"}
+        for name, sockets in (("port", self._ports.plain), ("https_port", self._ports.tls)):
+            if sockets:
+                fields[name] = sockets[0].getsockname()[1]
+        if self._config.tls is Tls.LOCAL:
+            fields["url"] = f"https://localhost:{self._ports.public}"
+        self._log.info("listening", **fields)
+
+    def _plain_connection(self) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of a connection without TLS."""
+        h1 = partial(Http1Connection, self._front, self._loop)
+        if not self._config.h2c:
+            return h1
+        from thrust.server.http2 import Http2Connection
+        from thrust.server.prior_knowledge import PriorKnowledge
+
+        h2 = partial(Http2Connection, self._front, self._loop, b"http")
+        return partial(PriorKnowledge, self._front, self._loop, h1, h2)
+
+    def _tls_port(self, certificates: Certificates) -> Callable[[], asyncio.Protocol]:
+        """Who takes the connections of the TLS port."""
+        from thrust.server.doorway import TlsPort  # for those who have a certificate
+
+        front, loop, log = self._front, self._loop, self._log
+        h1 = partial(Http1Connection, front, loop, b"https")
+        by_alpn: dict[str | None, Callable[[], asyncio.Protocol]] = {None: h1, "http/1.1": h1}
+        if self._config.offers_http2:
+            from thrust.server.http2 import Http2Connection
+
+            by_alpn["h2"] = partial(Http2Connection, front, loop, b"https")
+        port = TlsPort(
+            front,
+            loop,
+            choose=certificates.choose,
+            by_alpn=by_alpn,
+            plain=self._plain_connection(),
+            log_failure=lambda client, reason: log.debug("handshake failed", client=client, reason=reason),
+        )
+        return port.connect
 
     async def _end_connections(self) -> None:
         """The worker is gone: exchanges under way get their 502, and everybody is shown out."""
@@ -227,6 +360,18 @@ class Service:
         error = context.get("exception")
         trace = "".join(format_exception(error)) if error is not None else ""
         self._log.error("internal error", error=context.get("message", ""), traceback=trace)
+
+
+def _hosts(config: Config, certificates: Certificates | None) -> chain.Hosts | None:
+    """What the chain has to know about our hosts, None without TLS."""
+    if certificates is None:
+        return None
+    if config.acme_domains:
+        from thrust.tls.manager import Manager
+
+        assert isinstance(certificates, Manager)
+        return chain.Hosts(certificates.covers, certificates.has_certificate, certificates.answers.for_path)
+    return chain.Hosts(certificates.covers, certificates.covers)
 
 
 def _relax_collector() -> None:

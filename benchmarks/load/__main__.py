@@ -9,30 +9,49 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.load.best_coding import best_coding
+from benchmarks.load.blocked_disk import blocked_disk
 from benchmarks.load.cold_burst import cold_burst
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.file_memory import file_memory
+from benchmarks.load.http2 import http2
 from benchmarks.load.idle_memory import idle_memory
 from benchmarks.load.machine import check_tools, description, prepare
-from benchmarks.load.rivals import CACHES, FORWARDERS, RIVALS, SENDERS, Rival
+from benchmarks.load.rivals import (
+    CACHES,
+    FORWARDERS,
+    IN_PYTHON,
+    RIVALS,
+    SENDERS,
+    SPEAKERS_OF_HTTP2,
+    TLS,
+    TLS_AND_PLAIN,
+    Rival,
+)
 from benchmarks.load.startup import startup
 from benchmarks.load.stream_memory import stream_memory
 from benchmarks.load.throughput import throughput
-from benchmarks.load.workloads import FILE_10M, FORWARD_1K, WORKLOADS
+from benchmarks.load.tls_handshake import tls_handshake
+from benchmarks.load.workloads import CACHED_10K, FILES, FORWARD_1K, TLS_CACHED_10K, WORKLOADS
 
-WORKLOADS_BY_NAME = {workload.name: workload for workload in WORKLOADS}
+WORKLOADS_BY_NAME = {workload.name: workload for workload in (*WORKLOADS, TLS_CACHED_10K)}
+OVER_HTTP2 = {f"h2-{workload.name}": workload for workload in (CACHED_10K, FORWARD_1K)}
 
 # Each case and the fronts that have a part in it, in the order of the output.
 CASES = {
     FORWARD_1K.name: FORWARDERS,
-    **{workload.name: CACHES for workload in WORKLOADS if workload not in (FORWARD_1K, FILE_10M)},
-    FILE_10M.name: SENDERS,
+    **{workload.name: CACHES for workload in WORKLOADS if workload not in (FORWARD_1K, *FILES)},
+    **{workload.name: SENDERS for workload in FILES},
+    **dict.fromkeys(OVER_HTTP2, SPEAKERS_OF_HTTP2),
     "cold-burst": CACHES,
     "best-coding": CACHES,
     "startup": FORWARDERS,
     "idle-memory": FORWARDERS,
     "stream-memory": FORWARDERS,
     "file-memory": SENDERS,
+    "blocked-disk": IN_PYTHON,
+    TLS_CACHED_10K.name: TLS_AND_PLAIN,
+    "tls-handshake": TLS,
+    "tls-idle-memory": TLS,
 }
 
 
@@ -85,12 +104,18 @@ def run(case: str, rivals: Sequence[Rival], rounds: int, seconds: int) -> str:
         return best_coding(rivals)
     if case == "startup":
         return startup(rivals)
-    if case == "idle-memory":
+    if case == "tls-handshake":
+        return tls_handshake(rivals, rounds, seconds)
+    if case in ("idle-memory", "tls-idle-memory"):
         return idle_memory(rivals, rounds)
     if case == "stream-memory":
         return stream_memory(rivals, rounds)
     if case == "file-memory":
         return file_memory(rivals, rounds)
+    if case == "blocked-disk":
+        return blocked_disk(rivals, rounds, seconds)
+    if case in OVER_HTTP2:
+        return http2(OVER_HTTP2[case], rivals, rounds, seconds)
     return throughput(WORKLOADS_BY_NAME[case], rivals, rounds, seconds)
 
 

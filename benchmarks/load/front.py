@@ -9,6 +9,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from benchmarks.load.answer import Answer
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.machine import FRONT_CORE, free_port, require_program
 from benchmarks.load.rivals import Rival, Site
+from benchmarks.load.rivals.base import CERTIFICATE, KEY
 from benchmarks.load.upstream import REQUESTS_PATH, UpstreamCommand
 
 START_TIMEOUT_S = 30.0
@@ -39,7 +41,10 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Front:
     """A running front."""
 
-    def __init__(self, processes: list[subprocess.Popen[bytes]], site: Site, started_at: float) -> None:
+    def __init__(
+        self, processes: list[subprocess.Popen[bytes]], site: Site, started_at: float, *, speaks_tls: bool = False
+    ) -> None:
+        self.speaks_tls = speaks_tls
         self.processes = processes
         """The front itself, then the writer of its log if it has one."""
         self.site = site
@@ -49,11 +54,11 @@ class Front:
     @property
     def url(self) -> str:
         """Address of the front without a path."""
-        return f"http://127.0.0.1:{self.site.port}"
+        return f"{'https' if self.speaks_tls else 'http'}://127.0.0.1:{self.site.port}"
 
     def connect(self) -> http.client.HTTPConnection:
         """A client connection to the front, not open yet; the caller closes it."""
-        return http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=60)
+        return _connection(self.site.port, self.speaks_tls)
 
     def pids(self) -> list[int]:
         """The front's own processes; raises if it has died."""
@@ -76,7 +81,7 @@ class Front:
 
     def fetch(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
         """The answer to a GET through the front, which must be a 200."""
-        return _fetch(self.site.port, path, headers)
+        return _fetch(self.site.port, path, headers, speaks_tls=self.speaks_tls)
 
     def requests_forwarded(self) -> int:
         """Requests that an upstream of `fixed_answers` has had so far, these questions included."""
@@ -99,6 +104,8 @@ def started(rival: Rival, upstream: UpstreamCommand) -> Iterator[Front]:
             _wait_for_port(upstream_port, process)
         for name, text in rival.files.items():
             (directory / name).write_text(site.fill(text))
+        if rival.speaks_tls:
+            make_certificate(directory)
         environment = _environment(directory) | {key: site.fill(value) for key, value in rival.environment.items()}
         started_at = time.perf_counter()
         process = stack.enter_context(_process(_command(rival, site), directory / OUTPUT, environment))
@@ -107,7 +114,7 @@ def started(rival: Rival, upstream: UpstreamCommand) -> Iterator[Front]:
             log_writer = _on_front_core(site, *rival.log_writer)
             processes.append(stack.enter_context(_process(log_writer, directory / "log_writer.log", environment)))
         try:
-            yield Front(processes, site, started_at)
+            yield Front(processes, site, started_at, speaks_tls=rival.speaks_tls)
         except (BenchmarkError, OSError, http.client.HTTPException) as error:
             printed = (directory / OUTPUT).read_text(errors="replace")[-2000:]
             raise BenchmarkError(f"{rival.name}: {error or repr(error)}\n{printed}".strip()) from error
@@ -122,9 +129,26 @@ def running(rival: Rival, upstream: UpstreamCommand, path: str) -> Iterator[Fron
         yield front
 
 
-def _fetch(port: int, path: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+def make_certificate(directory: Path) -> None:
+    """Writes a certificate and its key, of the kind that authorities hand out today: ECDSA with P-256."""
+    command = [require_program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(directory / KEY), "-out", str(directory / CERTIFICATE)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _connection(port: int, speaks_tls: bool) -> http.client.HTTPConnection:
+    if not speaks_tls:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nobody has signed it
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+
+
+def _fetch(port: int, path: str, headers: Mapping[str, str] = NO_HEADERS, *, speaks_tls: bool = False) -> Answer:
     """The answer to a GET on a connection of its own, which must be a 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = _connection(port, speaks_tls)
     # Without `skip_accept_encoding` the library itself would say that no coding is accepted, which wrk does not.
     with contextlib.closing(connection):
         connection.putrequest("GET", path, skip_accept_encoding=True)

@@ -33,7 +33,14 @@ SERVER_PORTS = range(20_000, 30_000)
 _untried_ports = iter(random.sample(SERVER_PORTS, len(SERVER_PORTS)))
 
 # Debian packages of the programs that every load benchmark uses, whatever the rivals.
-TOOLS = {"taskset": "util-linux", "wrk": "wrk", "nginx": "nginx"}
+TOOLS = {
+    "taskset": "util-linux",
+    "wrk": "wrk",
+    "nginx": "nginx",
+    "openssl": "openssl",
+    "h2load": "nghttp2-client",
+    "curl": "curl",
+}
 
 REPOSITORY = Path(__file__).parents[2]
 

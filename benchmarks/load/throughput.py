@@ -86,9 +86,9 @@ def measure(front: Front, workload: Workload, seconds: int) -> Sample:
     right_answer(front, workload)
     run_wrk(front.url, workload, WARM_UP_S)
     forwarded_before = front.requests_forwarded()
-    front_before_s, strangers_before_s = front.cpu_s(), _strangers_s()
+    front_before_s, strangers_before_s = front.cpu_s(), strangers_s()
     report = run_wrk(front.url, workload, seconds)
-    used_s, strangers_s = front.cpu_s() - front_before_s, _strangers_s() - strangers_before_s
+    used_s, disturbed_s = front.cpu_s() - front_before_s, strangers_s() - strangers_before_s
     forwarded = front.requests_forwarded() - 1 - forwarded_before
     answer = right_answer(front, workload)
     wall_s = report.requests / report.requests_per_s
@@ -99,7 +99,7 @@ def measure(front: Front, workload: Workload, seconds: int) -> Sample:
         p50_ms=report.p50_ms,
         p99_ms=report.p99_ms,
         busy=used_s / wall_s,
-        strangers=strangers_s / wall_s,
+        strangers=disturbed_s / wall_s,
         forwarded=forwarded / report.requests,
         coding=answer.coding,
         body_bytes=len(answer.body),
@@ -116,7 +116,7 @@ def right_answer(front: Front, workload: Workload) -> Answer:
     return answer
 
 
-def _strangers_s() -> float:
+def strangers_s() -> float:
     """CPU seconds since boot on our cores that neither this process nor any of its descendants used."""
     return busy_s([LOAD_CORE, FRONT_CORE]) - cpu_s(tree(os.getpid()))
 

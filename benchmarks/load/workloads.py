@@ -7,7 +7,7 @@ that accept no coding. Below `/files/` the upstream names a file for the front t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.load.contents import noise, page, script
 
@@ -29,6 +29,8 @@ class Workload:
     """Names of the fronts to which the table gives ratios."""
     by_volume: bool = False
     """Whether what a byte costs is of interest, besides what a request costs."""
+    connections: int = 64
+    """How many clients ask side by side, each as soon as it has its answer."""
 
 
 def _asset(name: str, path: str) -> str:
@@ -37,6 +39,16 @@ def _asset(name: str, path: str) -> str:
             default_type text/javascript;
             add_header Cache-Control "public, max-age=31536000, immutable";
             alias @directory@/{name};
+        }}"""
+
+
+def _named_file(name: str, path: str) -> str:
+    """The `location` of a file that the front shall send: each looks for the field that it knows, and keeps both."""
+    return f"""location = {path} {{
+            default_type application/pdf;
+            add_header X-Sendfile @directory@/{name};
+            add_header X-Accel-Redirect /internal/{name};
+            return 200;
         }}"""
 
 
@@ -86,18 +98,36 @@ CACHED_100K_BR = Workload(
     baselines=("nginx", "varnish"),
 )
 
-# Each front looks for the field that it knows, and keeps both from the client.
 FILE_10M = Workload(
     name="file-10m",
     path="/files/report.pdf",
-    location="""location = /files/report.pdf {
-            default_type application/pdf;
-            add_header X-Sendfile @directory@/file-10m;
-            add_header X-Accel-Redirect /internal/file-10m;
-            return 200;
-        }""",
+    location=_named_file("file-10m", "/files/report.pdf"),
     content=noise(10_000_000, seed=10),
     by_volume=True,
 )
 
-WORKLOADS = (FORWARD_1K, FORWARD_30K_GZIP, CACHED_10K, CACHED_100K_GZIP, CACHED_100K_BR, FILE_10M)
+# With 64 clients the front waits for wrk, and each of its steps is as long as the sockets' buffers let it be. One
+# client shows what a download costs that is alone, as most are.
+FILE_10M_SINGLE = Workload(
+    name="file-10m-single",
+    path="/files/single.pdf",
+    location=_named_file("file-10m-single", "/files/single.pdf"),
+    content=FILE_10M.content,
+    by_volume=True,
+    connections=1,
+)
+
+# So small that finding and opening the file is most of the work, besides forwarding the request.
+FILE_10K = Workload(
+    name="file-10k",
+    path="/files/invoice.pdf",
+    location=_named_file("file-10k", "/files/invoice.pdf"),
+    content=noise(10_240, seed=11),
+)
+
+FILES = (FILE_10K, FILE_10M, FILE_10M_SINGLE)
+
+TLS_CACHED_10K = replace(CACHED_10K, name="tls-cached-10k", baselines=("nginx+tls", "thrust"))
+"""The same script over TLS; not among the WORKLOADS, which the upstream knows by their locations."""
+
+WORKLOADS = (FORWARD_1K, FORWARD_30K_GZIP, CACHED_10K, CACHED_100K_GZIP, CACHED_100K_BR, *FILES)

@@ -8,7 +8,6 @@ from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.machine import require_program
 from benchmarks.load.workloads import Workload
 
-CONNECTIONS = 64
 TIMEOUT_S = 10  # the slowest rival needs 0.2 s for 64 requests at once
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
@@ -23,9 +22,10 @@ class WrkReport:
     p99_ms: float
 
 
-def run_wrk(url: str, workload: Workload, seconds: float) -> WrkReport:
-    """Drives `workload` at the front `url` for `seconds` over kept-alive connections."""
-    command = [require_program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", f"--timeout={TIMEOUT_S}s"]
+def run_wrk(url: str, workload: Workload, seconds: float, *, connections: int | None = None) -> WrkReport:
+    """Drives `workload` at the front `url` for `seconds` over its kept-alive connections, or as many as told."""
+    clients = connections or workload.connections
+    command = [require_program("wrk"), "-t1", f"-c{clients}", f"-d{seconds:.0f}s", f"--timeout={TIMEOUT_S}s"]
     command += [option for name, value in workload.request_headers.items() for option in ("-H", f"{name}: {value}")]
     command += ["-s", workload.lua] if workload.lua else []
     command += ["--latency", url + workload.path]

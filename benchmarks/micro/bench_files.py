@@ -1,5 +1,6 @@
 """What it costs to open a file beneath a root, and to describe the answer that sends it (`thrust.files`)."""
 
+import contextlib
 import os
 import tempfile
 import time
@@ -36,7 +37,12 @@ def _bench_opening(top: Path) -> None:
     _bench_roots("walking", Roots([top], may_use_openat2=False), absolute)
     roots = Roots([top])
     accepted = (b"br", b"zstd", b"gzip", IDENTITY)
-    bench("open_best, no siblings", lambda: open_best(roots, b"assets/js/app.js", accepted)[0].close())
+    bench("open_best, no siblings", lambda: open_best(roots.open, b"assets/js/app.js", accepted)[0].close())
+    with contextlib.suppress(BlockingIOError):
+        at_once = roots.open_cached
+        bench("open_best, no siblings, cached", lambda: open_best(at_once, b"assets/js/app.js", accepted)[0].close())
+        bench("open, close: cached, relative", lambda: at_once(b"assets/js/app.js").close())
+        bench("open, close: cached, absolute", lambda: at_once(absolute).close())
 
 
 def _bench_roots(name: str, roots: Roots, absolute: bytes) -> None:

@@ -149,10 +149,21 @@ def test_collecting_goes_on_for_as_long_as_somebody_wants_it(
     run(story)
 
 
-def test_a_client_that_leaves_while_nothing_is_collected_yet_stops_nothing() -> None:
-    flight = Flight()
-    flight.lose_client()
-    assert flight.outcome is None
+def test_a_request_without_anybody_to_wait_for_it_is_given_up() -> None:
+    async def story() -> None:
+        flight = Flight()
+        async with asyncio.TaskGroup() as tasks:
+            flight.asking = start(forever(), tasks)
+            follower = start(flight.landed(1000.0), tasks)
+            await settled()
+            flight.lose_client()
+            await settled()
+            assert not flight.asking.done()
+            follower.cancel()
+            await settled()
+            assert flight.asking.cancelled()
+
+    run(story)
 
 
 def test_its_repr_shows_state_and_followers() -> None:
@@ -225,6 +236,8 @@ def play(scene: Callable[[], Scene], story: Callable[[Scene], Awaitable[None]]) 
             await settled()
             await story(made)
             made.collecting.cancel()
+            await settled()
+        made.collector.close()
         assert made.room.free_bytes == PLENTY
 
     run(whole)
@@ -415,18 +428,37 @@ def test_bodies_share_the_room_and_give_it_back() -> None:
             second.source.send(b"12345")
             assert await second.collecting is None
             assert not second.collector.is_too_large
-            assert room.free_bytes == 4
+            assert room.free_bytes == -1
             second.source.send(b"6", b"")
             assert await second.read_all() == b"123456"
+            assert room.free_bytes == 4
             first.source.send(b"7890", b"")
             assert await first.collecting == b"1234567890"
+            assert room.free_bytes == 0
+            assert await first.read_all() == b"1234567890"
         assert room.free_bytes == 10
 
     run(story)
 
 
+def test_what_the_client_has_not_taken_takes_up_room() -> None:
+    async def story(scene: Scene) -> None:
+        pieces = [b"1" * 40_000, b"2" * 20_000, b"3" * 50_000, b"4" * 90_000]
+        scene.source.send(*pieces, b"")
+        assert await scene.collecting == b"".join(pieces)
+        taken = 0
+        for size in (60_000, 50_000, 90_000):  # no more at once than a transport should hold
+            assert scene.room.free_bytes == PLENTY - 200_000 + taken
+            assert len(await scene.collector.read()) == size
+            taken += size
+        assert scene.room.free_bytes == PLENTY
+
+    play(Scene, story)
+
+
+@pytest.mark.parametrize("client_leaves", [True, False])
 @pytest.mark.parametrize("ending", ["complete", "broken", "cancelled"])
-def test_room_is_given_back_however_it_ends(ending: str) -> None:
+def test_room_is_given_back_however_it_ends(ending: str, client_leaves: bool) -> None:
     async def story(scene: Scene) -> None:
         scene.source.send(b"12345")
         await settled()
@@ -439,6 +471,11 @@ def test_room_is_given_back_however_it_ends(ending: str) -> None:
             case _:
                 scene.collecting.cancel()
         await settled()
+        assert scene.room.free_bytes == PLENTY - 5
+        if client_leaves:
+            scene.collector.close()
+        else:
+            assert await scene.collector.read() == b"12345"
         assert scene.room.free_bytes == PLENTY
 
     play(Scene, story)

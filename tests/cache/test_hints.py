@@ -34,6 +34,14 @@ def test_an_answer_for_one_is_remembered_for_a_while(clock: Clock) -> None:
     assert not hints.is_unshared(PAGE)
 
 
+def test_an_error_says_little_about_the_next_answer(clock: Clock) -> None:
+    hints = Hints()
+    hints.note_unshared(PAGE, is_page=True, is_transient=True)
+    assert hints.is_unshared(PAGE) and not hints.is_page(KEY)
+    clock.now_s += FAILURE_S
+    assert not hints.is_unshared(PAGE)
+
+
 def test_a_page_is_an_answer_for_one_too(clock: Clock) -> None:
     hints = Hints()
     hints.note_unshared(PAGE, is_page=True)

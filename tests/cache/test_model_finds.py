@@ -13,7 +13,7 @@ from thrust.cache.flights import Collector
 from thrust.cache.freshness import Use, Validity
 from thrust.cache.hints import Hints
 from thrust.cache.store import Store
-from thrust.cache.stored import Rendition
+from thrust.cache.stored import Rendition, StoredResponse
 from thrust.errors import UpstreamError
 from thrust.handlers import cache
 from thrust.http.headers import Headers
@@ -155,6 +155,12 @@ MUTANTS: dict[str, Break] = {
     "ignores all conditions": constantly(serving, "is_not_modified", False),
     "says 304 to everybody": constantly(serving, "is_not_modified", True),
     "ignores If-Range": constantly(serving, "may_use_range", True),
+    "continues coded content by its date": constantly(StoredResponse, "is_coded_for", False),
+    "codes for those who forbid it": constantly(serving, "forbids_transformation", False),
+    "codes what varies by Cookie": lambda monkeypatch: monkeypatch.setattr(visit, "_CREDENTIALS", frozenset()),
+    "confirms what the client cannot read": wrapping(
+        serving, "accepted_codings", lambda accepted, *args: (*accepted, b"br", b"zstd", b"gzip")
+    ),
     "sends one byte less": wrapping(serving, "parse_ranges", lambda r, *a: r and [(s, max(s, e - 1)) for s, e in r]),
     "codes for those who cannot decode": constantly(serving, "accepted_codings", (b"br",)),
     "has one tag for all codings": wrapping(
@@ -163,9 +169,9 @@ MUTANTS: dict[str, Break] = {
     "does not say that codings vary": wrapping(visit, "varying_by_coding", lambda result, lines: lines),
     # validation and invalidation
     "ignores the fields of a 304": wrapping(visit, "updated_headers", lambda result, old, new: list(old)),
-    "never invalidates": constantly(cache, "invalidated_targets", []),
+    "never invalidates": constantly(visit, "invalidated_targets", []),
     "stores what has changed on its way": constantly(Hints, "has_changed", False),
-    "does not look at Location": wrapping(cache, "invalidated_targets", lambda targets, *args: targets[:1]),
+    "does not look at Location": wrapping(visit, "invalidated_targets", lambda targets, *args: targets[:1]),
     # promises
     "never answers from memory": never_from_memory,
     "waits for nobody": lambda monkeypatch: monkeypatch.setattr(cache, "FOLLOW_S", 0.0),

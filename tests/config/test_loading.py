@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thrust.config import SETTINGS, Config, Http2, LogFormat, Origin, Restart, Setting, load
+from thrust.config import SETTINGS, Config, Http2, LogFormat, Origin, Restart, Setting, Tls, load
 from thrust.errors import ConfigError
 
 CERTIFICATE = {"SSL_CERT_PATH": "/tls/cert.pem", "SSL_KEY_PATH": "/tls/key.pem"}
@@ -36,10 +36,13 @@ SETTABLE: dict[str, tuple[str, object]] = {
     "tls_certificate_path": ("/c.pem", Path("/c.pem")),
     "tls_key_path": ("/k.pem", Path("/k.pem")),
     "https_port": ("8443", 8443),
+    "tls": ("Local", Tls.LOCAL),
+    "hsts_s": ("1", 31536000),
     "http2": ("auto", Http2.AUTO),
     "h2c": ("1", True),
     "acme_domains": ("a.example,b.example", ("a.example", "b.example")),
     "acme_directory": ("https://ca.example/dir", "https://ca.example/dir"),
+    "acme_profile": ("shortlived", "shortlived"),
     "acme_email": ("ops@example.com", "ops@example.com"),
     "eab_kid": ("kid", "kid"),
     "eab_hmac_key": ("c2VjcmV0", b"secret"),
@@ -237,10 +240,42 @@ def test_forwarded_headers_are_trusted_by_default_unless_thrust_ends_tls(environ
         ({"TLS_DOMAIN": "a.example"}, 443),
         ({"TLS_DOMAIN": "a.example", "HTTPS_PORT": "8443"}, 8443),
         ({**CERTIFICATE, "TLS_DOMAIN": "a.example"}, None),
+        ({"THRUST_TLS": "local"}, None),
     ],
 )
 def test_the_tls_port_is_443_for_acme_only(environ: dict[str, str], https_port: int | None) -> None:
     assert load(environ).config.https_port == https_port
+
+
+@pytest.mark.parametrize(
+    ("environ", "port"),
+    [
+        ({}, 3000),
+        (CERTIFICATE, 3000),
+        ({"THRUST_TLS": "local"}, 3000),
+        ({"TLS_DOMAIN": "a.example"}, 80),
+        ({"THRUST_ACME_DOMAIN": "a.example", "PORT": "8080"}, 8080),
+        ({**CERTIFICATE, "TLS_DOMAIN": "a.example"}, 3000),
+    ],
+)
+def test_the_plain_port_is_80_for_acme_only(environ: dict[str, str], port: int) -> None:
+    assert load(environ).config.port == port
+
+
+@pytest.mark.parametrize("environ", [CERTIFICATE, {"TLS_DOMAIN": "a.example"}])
+def test_a_real_certificate_beats_a_local_one(environ: dict[str, str]) -> None:
+    loaded = load({**environ, "THRUST_TLS": "local"})
+    assert loaded.config.tls is Tls.OFF
+    assert any(warning.startswith("THRUST_TLS has no effect") for warning in loaded.warnings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "http2"), [({}, Http2.AUTO), ({"THRUST_HTTP2": "0"}, Http2.OFF), ({"THRUST_HTTP2": "1"}, Http2.ON)]
+)
+def test_local_certificates_offer_http2_unless_told_otherwise(environ: dict[str, str], http2: Http2) -> None:
+    config = load({**environ, "THRUST_TLS": "local"}).config
+    assert config.http2 is http2
+    assert config.serves_tls
 
 
 @pytest.mark.parametrize(
@@ -332,10 +367,11 @@ def test_the_admin_port_is_on_loopback_unless_told_otherwise(
 SWITCH = "1, true, yes or on, or 0, false, no or off"
 DURATION = "a duration such as 30, 30s, 500ms, 2m or 1h, at most a year"
 SIZE = "a size such as 65536, 64KB, 64MB or 1MiB"
+JITTER = "a size such as 32 or 1KB, at most 64KB"
 PORT = "a port from 1 to 65535"
 FINGERPRINT = r"a regular expression in ASCII such as \.[0-9a-f]{12}\., on or off"
 NETWORKS = "addresses and networks such as 10.0.0.0/8 (no bits set beyond the mask) with commas between them"
-DOMAINS = "host names with commas between them (no wildcards; names beyond ASCII as xn--…)"
+DOMAINS = "host names with commas between them (no wildcards, no addresses; names beyond ASCII as xn--…)"
 
 
 @pytest.mark.parametrize(
@@ -374,7 +410,9 @@ DOMAINS = "host names with commas between them (no wildcards; names beyond ASCII
         ("THRUST_FINGERPRINT", "/static/[[a-f]", FINGERPRINT),
         ("GZIP_COMPRESSION_ENABLED", "gzip", SWITCH),
         ("GZIP_COMPRESSION_DISABLE_ON_AUTH", "?", SWITCH),
-        ("GZIP_COMPRESSION_JITTER", "few", SIZE),
+        ("GZIP_COMPRESSION_JITTER", "few", JITTER),
+        ("GZIP_COMPRESSION_JITTER", "65537", JITTER),
+        ("GZIP_COMPRESSION_JITTER", "64MB", JITTER),
         ("THRUST_SEND_FILE_HEADER", "X Sendfile", "the name of a header, or off"),
         ("X_SENDFILE_ENABLED", "X-Sendfile", SWITCH),
         ("THRUST_ADMIN_PORT", "localhost", "a port, host:port with a port from 1 to 65535, or off"),
@@ -434,7 +472,7 @@ def test_a_kubernetes_service_link_is_recognised_as_the_cause() -> None:
         ),
         (
             {"THRUST_ADMIN_PORT": "443", "TLS_DOMAIN": "a.example"},
-            "THRUST_ADMIN_PORT and HTTPS_PORT (not set, default 443 with ACME) are both 443, but must differ",
+            "THRUST_ADMIN_PORT and HTTPS_PORT (not set, default 443) are both 443, but must differ",
         ),
         (
             {"SSL_CERT_PATH": "/c.pem"},
@@ -466,6 +504,8 @@ BUILT = {
     *("cache_size_bytes", "max_cache_item_size_bytes", "fingerprint"),
     *("compression", "compression_disable_on_auth", "compression_jitter_bytes"),
     *("send_file_header", "send_file_roots", "send_file_mapping", "static"),
+    *("acme_domains", "acme_directory", "acme_email", "acme_profile", "eab_kid", "eab_hmac_key", "storage_path", "tls"),
+    *("tls_certificate_path", "tls_key_path", "https_port", "hsts_s", "http2", "h2c"),
 }
 
 
@@ -510,6 +550,11 @@ def test_turning_off_what_is_not_there_is_no_reason_to_warn(environ: dict[str, s
             "TARGET_PORT is set, but no port to listen on: thrust takes 3000"
             " (Thruster would take 80; HTTP_PORT sets it)",
         ),
+        (
+            {"HTTPS_PORT": "8443"},
+            "HTTPS_PORT has no effect without a certificate; SSL_CERT_PATH names one",
+        ),
+        ({"THRUST_HSTS": "on", "FORWARD_HEADERS": "0"}, "THRUST_HSTS has no effect without TLS"),
         ({"THRUST_PROT": "1"}, "THRUST_PROT is not a setting of this version; did you mean THRUST_PORT?"),
         (
             {"THRUSTER_MAX_REQUEST_BDY": "1"},
@@ -526,6 +571,8 @@ def test_what_is_probably_not_meant_is_a_warning(environ: dict[str, str], senten
     "environ",
     [
         {"THRUST_HTTP2": "auto"},
+        {**CERTIFICATE, "HTTPS_PORT": "8443", "THRUST_HSTS": "on"},
+        {"THRUST_HSTS": "on"},
         {"TARGET_PORT": "4000", "HTTP_PORT": "80"},
         {"THRUST_WORKER_PORT": "4000"},
         {"THRUST_PUBLIC_PORT": "3000"},

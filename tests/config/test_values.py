@@ -56,8 +56,14 @@ TAKEN: list[tuple[Kind, str, object]] = [
     (values.ADMIN, "off", None),
     (values.FILE, "/a/b c", Path("/a/b c")),
     (values.FOLDERS, "/data:/srv, files", (Path("/data"), Path("/srv"), Path("files"))),
+    (values.MOUNTS, "/static:/app/staticfiles", (("/static", Path("/app/staticfiles")),)),
+    (values.MOUNTS, "/a/: b c , /:/srv:1,", (("/a/", Path("b c")), ("/", Path("/srv:1")))),
+    (values.MAPPING, "/protected/=/data/", (("/protected/", Path("/data")),)),
+    (values.MAPPING, "/a=/b=c, /d:e = f", (("/a", Path("/b=c")), ("/d:e", Path("f")))),
     (values.DOMAINS, "App.example.com, b.example", ("app.example.com", "b.example")),
     (values.DOMAINS, ",a.example,", ("a.example",)),
+    (values.DOMAINS, "b.example,B.example,a.example,b.example", ("b.example", "a.example")),
+    (values.DOMAINS, "1.2.3.4.in-addr.example", ("1.2.3.4.in-addr.example",)),
     (values.DOMAINS, "xn--bcher-kva.example", ("xn--bcher-kva.example",)),
     (
         values.NETWORKS,
@@ -94,6 +100,13 @@ TAKEN: list[tuple[Kind, str, object]] = [
     (values.HTTP2, "on", Http2.ON),
     (values.HTTP2, "0", Http2.OFF),
     (values.HTTP2, "Auto", Http2.AUTO),
+    (values.HSTS, "on", 31536000),
+    (values.HSTS, "1", 31536000),
+    (values.HSTS, "off", None),
+    (values.HSTS, "0", None),
+    (values.HSTS, "0s", 0),
+    (values.HSTS, "63072000", 63072000),
+    (values.HSTS, "12h", 43200),
     (values.HTTPS_URL, "https://localhost:14000/dir", "https://localhost:14000/dir"),
     (values.EMAIL, "ops@example.com", "ops@example.com"),
     (values.TOKEN, "kid-1", "kid-1"),
@@ -111,8 +124,11 @@ REFUSED: list[tuple[Kind, str]] = [
         (values.SIZE, ["9223372036854775808", "8388608TB"]),
         (values.HOST, ["1.2.3", "256.0.0.1", "::1::", "a b", "localhost:3000", "-a", "http://x", "ümlaut"]),
         (values.ADMIN, ["0.0.0.0", ":9090", "::1:9090", "a:b", "host:0", "host:65536"]),
+        (values.MOUNTS, ["/static", "static:/app", "/static:", ":/app", "/a=/b", "/a?x:/b", "/ü:/b", "/a b:/c"]),
+        (values.MOUNTS, ["/a:/b,/c", "https://example.org/static:/app"]),
+        (values.MAPPING, ["/protected", "protected/=/data", "/protected/=", "=/data", "/a:/b", "/a?x=/b", "/ü=/b"]),
         (values.DOMAINS, ["*.example.com", "https://a.example", "a..b", "a b", "bücher.example", "x" * 64]),
-        (values.DOMAINS, [".".join(["a" * 60] * 5)]),
+        (values.DOMAINS, [".".join(["a" * 60] * 5), "192.0.2.1", "[2001:db8::1]", "12345"]),
         (values.NETWORKS, ["10.0.0.1/8", "10.0.0.0/33", "proxy", "10.0.0.0-10.0.0.9"]),
         (values.URL_PATH, ["up", "/up?x=1", "/up#a", "/a b", "/ü", "/a\tb"]),
         (values.URL_PATHS, ["/up,healthz", "/up /b"]),
@@ -124,6 +140,7 @@ REFUSED: list[tuple[Kind, str]] = [
         (values.RESTART, ["always", "1"]),
         (values.LOG_FORMAT, ["xml", "1"]),
         (values.HTTP2, ["2", "h2"]),
+        (values.HSTS, ["-1", "1 year", "max-age=1", "1234567890", "9000h"]),
         (values.HTTPS_URL, ["http://ca.example/dir", "ca.example", "https://", "https://a b"]),
         (values.EMAIL, ["ops", "@", "a@b,c@d", "a b@c"]),
         (values.TOKEN, ["a b"]),
@@ -154,6 +171,12 @@ def test_an_expression_that_a_later_python_reads_in_another_way_is_refused_witho
 
 @pytest.mark.parametrize("kind", {id(kind): kind for kind, *_ in TAKEN}.values(), ids=lambda kind: kind.accepts)
 @settings(max_examples=30)
+def test_jitter_has_an_end() -> None:
+    assert values.parse_jitter_bytes("64KB") == values.MAX_JITTER_BYTES
+    with pytest.raises(ValueError):
+        values.parse_jitter_bytes("65537")
+
+
 @given(text=st.text(max_size=30))
 def test_any_text_is_either_read_or_refused(kind: Kind, text: str) -> None:
     try:
@@ -189,6 +212,10 @@ def test_a_shown_duration_is_read_as_the_same(milliseconds: int) -> None:
         (values.HOST, None, "all interfaces"),
         (values.URL_PATH, None, "off"),
         (values.DOMAINS, (), "none"),
+        (values.MOUNTS, (), "none"),
+        (values.MOUNTS, (("/a", Path("/b/")), ("/", Path("c"))), "/a:/b,/:c"),
+        (values.MAPPING, (), "none"),
+        (values.MAPPING, (("/a/", Path("/b")), ("/c", Path("d"))), "/a/=/b,/c=d"),
         (values.NETWORKS, (), "any"),
         (values.NETWORKS, (ipaddress.ip_network("10.0.0.0/8"),), "10.0.0.0/8"),
         (values.CODING_LIST, (), "off"),

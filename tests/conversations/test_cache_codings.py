@@ -144,6 +144,61 @@ def test_some_content_stays_as_it_is(lines: list[str], body: bytes) -> None:
     on_site(story, answer("Cache-Control: max-age=60", *lines, body=body), compression=CODINGS)
 
 
+def test_a_client_may_ask_for_content_as_it_is() -> None:
+    """RFC 9111 §5.2.1.6. What the worker has coded is as it is."""
+
+    async def story(site: Site) -> None:
+        for target, coding in (("/plain", None), ("/coded", "gzip")):
+            for _ in range(2):
+                reply = await site.get(target, "Accept-Encoding: br, gzip", "Cache-Control: no-transform")
+                assert (reply["content-encoding"], reply.plain) == (coding, BODY)
+            if coding is None:
+                assert (await site.get(target, "Accept-Encoding: br"))["content-encoding"] == "br"
+
+    fields = ["Cache-Control: max-age=60", "Content-Type: text/javascript"]
+    coded = answer(*fields, "Content-Encoding: gzip", body=compress_quickly(b"gzip", BODY))
+    on_site(story, SCRIPT, coded, compression=CODINGS)
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Authorization"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_varies_by_credentials_is_coded_as_pages_are(name: str, chunked: bool) -> None:
+    """Its length varies against BREACH, and may be left alone altogether."""
+    page = answer(
+        "Cache-Control: public, max-age=60",
+        f"Vary: {name}",
+        "Content-Type: text/html",
+        'ETag: "1"',
+        body=BODY,
+        chunked=chunked,
+    )
+
+    async def story(site: Site) -> None:
+        lengths = set()
+        for number in range(40):
+            reply = await site.get("/a", "Accept-Encoding: br", f"{name}: x")
+            assert reply["x-cache"] == ("hit" if number else "miss")
+            assert (reply["content-encoding"], reply["etag"], reply.plain) == ("br", '"1~br"', BODY)
+            assert reply["vary"] == f"{name}, accept-encoding"
+            lengths.add(len(reply.body))
+        assert len(lengths) > 1
+        assert (await site.get("/a", f"{name}: x")).body == BODY
+        assert (await site.get("/a", "Accept-Encoding: br", f"{name}: x", 'If-None-Match: "1~br"')).status == 304
+        assert site.stage.coder.jobs == []
+
+    on_site(story, page, compression=CODINGS)
+
+
+def test_what_varies_by_credentials_may_be_left_uncoded() -> None:
+    async def story(site: Site) -> None:
+        for _ in range(2):
+            reply = await site.get("/a", "Accept-Encoding: br", "Cookie: x")
+            assert (reply["content-encoding"], reply.body) == (None, BODY)
+
+    page = answer("Cache-Control: max-age=60", "Vary: Cookie", "Content-Type: text/html", body=BODY)
+    on_site(story, page, compression=CODINGS, compression_disable_on_auth=True)
+
+
 def test_without_compression_nothing_is_coded() -> None:
     async def story(site: Site) -> None:
         for _ in range(2):

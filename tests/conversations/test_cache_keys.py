@@ -49,6 +49,8 @@ IN_EVERY_MODE = pytest.mark.parametrize("mode", [TRUSTED, UNTRUSTED, BEHIND_ANOT
         ["X-Script-Name: /evil"],
         ["X-HTTP-Method-Override: DELETE"],
         ["X-HTTP-Method: DELETE"],
+        ["X-Method: DELETE"],
+        ["X-Forwarded: host=evil.example"],
         ["X-Method-Override: DELETE"],
         ["X_Forwarded_Host: evil.example"],
         ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil.example"],
@@ -85,6 +87,15 @@ def echo(asked: Message) -> bytes:
     """Says all by which an app could be led to say something else."""
     lines = sorted(f"{name}: {value}" for name, value in asked.lines if name not in UNSHAPING)
     return answer("Cache-Control: max-age=60", body="\n".join(lines).encode())
+
+
+@pytest.mark.parametrize("mode", [UNTRUSTED, BEHIND_ANOTHER])
+def test_the_name_of_a_proxy_is_not_believed_of_anybody(mode: dict[str, Any]) -> None:
+    async def story(site: Site) -> None:
+        await site.get("/a", "X-Forwarded-Server: evil.example")
+        assert site.take_asked()[0]["x-forwarded-server"] is None
+
+    on_site(story, MINE, **mode)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conversations.conftest import Converse
-from tests.support.cached_site import Site, answer, on_site, request
+from tests.support.cached_site import LATER, Site, answer, on_site, request
 from tests.support.conversation import Stage
 
 MB = 1 << 20
@@ -233,6 +233,33 @@ def test_an_answer_that_broke_off_is_not_stored(broken: bytes, ending: str) -> N
 
     stage = on_site(story, answer("Cache-Control: max-age=60"))
     assert stage.exchanges[0].cache_detail == "incomplete"
+
+
+@pytest.mark.parametrize("target, lines", [("/app-3f9a2c1b7d5e.js", ""), ("/a", "Cache-Control: max-age=60\r\n")])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_what_ends_with_the_connection_may_have_broken_off_and_is_not_stored(
+    target: str, lines: str, version: str
+) -> None:
+    """So a crowd is not made to wait for it either."""
+    half = f"HTTP/{version} 200 OK\r\nContent-Type: text/javascript\r\n{lines}\r\nhalf of it".encode()
+
+    async def story(site: Site) -> None:
+        for number in range(1, 3):
+            site.send(target)
+            await site.settle()
+            site.stage.worker(number).send(half)
+            await site.settle()
+            site.stage.worker(number).close()
+            await site.settle()
+            (reply,) = site.replies()
+            assert (reply.body, reply["cache-status"]) == (b"half of it", "thrust; fwd=uri-miss; detail=no-length")
+        for client in (1, 2):
+            site.send(target, client=client)
+        await site.settle()
+        assert len(site.take_asked()) == 4
+
+    stage = on_site(story, *[LATER] * 4)
+    assert stage.exchanges[0].cache_detail == "no-length"
 
 
 def test_what_follows_an_answer_unasked_ends_it_unstored() -> None:

@@ -1,5 +1,7 @@
 """Answers that stream while they are collected: who waits for whom, and how much memory that may take."""
 
+import pytest
+
 from tests.conversations.conftest import Converse
 from tests.support.cached_site import LATER, Site, answer, on_site, request
 from tests.support.memory_transport import READ_BYTES
@@ -223,6 +225,30 @@ def test_bodies_that_are_collected_have_room_within_a_share_of_the_budget() -> N
 
     stage = on_site(story, *[LATER] * 10, cache_size_bytes=budget, max_cache_item_size_bytes=LIMIT)
     assert [e.cache_detail for e in stage.exchanges[:10]] == ["stored"] * 4 + ["no-room"] * 6
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_a_slow_client_has_not_taken_has_room_within_that_share_too(leaves: bool) -> None:
+    """Here that of one body: others are not collected until it has been read, or nobody wants it any more."""
+    streamed = answer("Cache-Control: max-age=60", body=b"x" * LIMIT)
+
+    async def story(site: Site) -> None:
+        site.stage.client().stop_reading()
+        await lead(site, LIMIT)
+        site.stage.worker().send(b"x" * LIMIT)
+        await site.settle()
+        site.answers += [streamed] * 2
+        for line in ("thrust; fwd=uri-miss; detail=no-room", "thrust; fwd=uri-miss; stored"):
+            assert (await site.get("/b", client=2))["cache-status"] == line
+            if leaves:
+                site.stage.client().reset()
+            else:
+                site.stage.client().read_on()
+            await site.settle()
+        assert [(await site.get(target, client=2))["x-cache"] for target in ("/a", "/b")] == ["hit"] * 2
+        assert leaves or site.replies()[0].body == b"x" * LIMIT
+
+    on_site(story, LATER, cache_size_bytes=4 * LIMIT, max_cache_item_size_bytes=LIMIT, read_bytes=4096)
 
 
 def test_one_body_finds_room_in_the_smallest_cache() -> None:

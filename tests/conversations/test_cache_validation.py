@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conversations.conftest import Converse
-from tests.support.cached_site import Site, answer, on_site
+from tests.support.cached_site import Message, Site, answer, on_site
 
 CODINGS = ("br", "gzip")
 BODY = b"body { color: green }\n" * 100
@@ -176,6 +176,44 @@ def test_what_the_worker_no_longer_says_is_forgotten(last: bytes) -> None:
         assert (await site.get()).status == 500
 
     on_site(story, stylesheet('ETag: "1"', cache_control="max-age=10, stale-if-error=1000"), last, answer(status=500))
+
+
+@pytest.mark.parametrize("own", ["Set-Cookie: a=b", "Cache-Control: private"])
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_what_one_client_got_for_itself_ends_only_what_it_would_have_got(own: str, is_fresh: bool) -> None:
+    """And even that stays as long as it is fresh: others may have it without asking."""
+
+    def in_language(asked: Message) -> bytes:
+        return answer(
+            "Cache-Control: max-age=10", "Vary: Accept-Language", body=(asked["accept-language"] or "").encode()
+        )
+
+    async def story(site: Site) -> None:
+        await site.get("/a", "Accept-Language: de")
+        await site.pass_time(0 if is_fresh else 11)
+        await site.get("/a", "Accept-Language: en")
+        site.answers.append(answer(own, "Cache-Control: max-age=10", body=b"own"))
+        assert (await site.get("/a", "Accept-Language: de", "Cache-Control: no-cache")).body == b"own"
+        assert (await site.get("/a", "Accept-Language: en"))["x-cache"] == "hit"
+        if not is_fresh:
+            site.answers.append(in_language)
+        reply = await site.get("/a", "Accept-Language: de", "Cache-Control: max-stale")
+        assert (reply["x-cache"], reply.body) == ("hit" if is_fresh else "miss", b"de")
+
+    on_site(story, in_language, in_language)
+
+
+def test_a_confirmation_that_forbids_to_keep_one_variant_leaves_the_others() -> None:
+    async def story(site: Site) -> None:
+        for language in ("de", "en"):
+            await site.get("/a", f"Accept-Language: {language}")
+        site.answers.append(answer("Cache-Control: private", status=304))
+        await site.get("/a", "Accept-Language: de", "Cache-Control: no-cache")
+        assert (await site.get("/a", "Accept-Language: en"))["x-cache"] == "hit"
+        site.answers.append(answer())
+        assert (await site.get("/a", "Accept-Language: de"))["x-cache"] == "miss"
+
+    on_site(story, *[answer("Cache-Control: max-age=60", 'ETag: "1"', "Vary: Accept-Language")] * 2)
 
 
 def test_a_response_without_validator_is_fetched_anew() -> None:

@@ -218,6 +218,12 @@ def test_answers_to_other_methods_are_compressed_too() -> None:
 # Ranges
 
 
+def test_a_client_may_ask_for_content_as_it_is() -> None:
+    """RFC 9111 §5.2.1.6."""
+    answer = page_for("Accept-Encoding: br", "Cache-Control: no-transform")
+    assert (answer.coding, answer.content, answer.get("vary")) == (None, PAGE, "accept-encoding")
+
+
 def test_a_part_of_plain_content_stays_plain_and_varies_as_the_whole_does() -> None:
     fields = [HTML, 'ETag: "abc"', "Accept-Ranges: bytes", "Content-Range: bytes 100-1999/5000"]
     of = response(*fields, body=PAGE[100:2000], status="206 Partial Content")

@@ -18,7 +18,7 @@ def test_a_worker_that_dies_in_the_middle_of_requests_leaves_each_with_a_502(loo
         thrust.wait_until_ready()
         clients = [stack.enter_context(thrust.connect()) for _ in range(10)]
         for number, client in enumerate(clients):
-            client.send_head("GET", "/hang")
+            client.send_head("GET", f"/hang?{number}")  # each of its own, so that none waits for another's answer
             thrust.wait_for_line("hangs", number + 1)
         with thrust.connect() as killer:
             assert killer.get(f"/kill?{signal.SIGKILL:d}").status == 502

@@ -26,7 +26,7 @@ def opened_as(folder: Path, name: bytes, accept_encoding: bytes | None) -> tuple
     """Content and coding for a client with this Accept-Encoding."""
     accepted = accepted_codings([] if accept_encoding is None else [accept_encoding], OFFERED)
     with no_leaks():
-        file, coding = open_best(Roots([folder]), name, accepted)
+        file, coding = open_best(Roots([folder]).open, name, accepted)
         content = os.pread(file.fd, 100, 0)
         file.close()
     return content.removeprefix(b"content of "), coding
@@ -124,13 +124,13 @@ def test_without_the_original_there_is_nothing(tmp_path: Path) -> None:
     build(tmp_path, "app.js.br")
     roots = Roots([tmp_path])
     with no_leaks(), pytest.raises(FileRefused) as caught:
-        open_best(roots, b"app.js", (b"br", IDENTITY))
+        open_best(roots.open, b"app.js", (b"br", IDENTITY))
     assert caught.value.refusal is Refusal.MISSING
 
 
 def test_paths_may_be_absolute(tmp_path: Path) -> None:
     build(tmp_path, "app.js", "app.js.br")
-    file, coding = open_best(Roots([tmp_path]), tmp_path / "app.js", (b"br", IDENTITY))
+    file, coding = open_best(Roots([tmp_path]).open, tmp_path / "app.js", (b"br", IDENTITY))
     file.close()
     assert coding == b"br"
 
@@ -145,7 +145,7 @@ def test_no_more_than_four_files_are_opened(tmp_path: Path) -> None:
 
     build(tmp_path, "app.js")
     roots = CountingRoots([tmp_path])
-    file, _ = open_best(roots, b"app.js", (b"gzip", b"br", b"zstd", b"deflate", IDENTITY))
+    file, _ = open_best(roots.open, b"app.js", (b"gzip", b"br", b"zstd", b"deflate", IDENTITY))
     file.close()
     assert roots.opened == 4
 

@@ -36,6 +36,14 @@ class Pipe:
         assert select.select([self.read_end], [], [], BOUND_S)[0], "nothing was written"
         return os.read(self.read_end, 1 << 20)
 
+    def read_exactly(self, count: int) -> bytes:
+        """The next `count` bytes, in however many writes they come."""
+        received = b""
+        while len(received) < count:
+            assert select.select([self.read_end], [], [], BOUND_S)[0], f"nothing more after {received!r}"
+            received += os.read(self.read_end, count - len(received))
+        return received
+
     def is_empty(self) -> bool:
         return not select.select([self.read_end], [], [], 0)[0]
 

@@ -13,6 +13,7 @@ import random
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from thrust.http.headers import Headers
 from thrust.http.message import FILE_PIECE_BYTES, FileContent, Request, Response
 from thrust.http.ranges import Range
 from thrust.server import file_sending
-from thrust.server.file_sending import SMALL_FILE_BYTES, STEP_BYTES
+from thrust.server.file_sending import SMALL_FILE_BYTES, STEP_BYTES, WAKE_BYTES
 from thrust.server.front import Front, Timeouts
 from thrust.server.http1 import Http1Connection
 from thrust.server.listener import Listener, bind
@@ -601,6 +602,59 @@ def test_a_client_that_stops_reading_is_cut_off_after_the_write_timeout(perform:
     stage = perform(story, write_s=0.05)
     assert [e.error for e in stage.exchanges] == ["the client read nothing for 0.05 s"]
     assert 0 < stage.exchanges[0].body_bytes < len(LARGE)
+
+
+def test_a_socket_that_takes_nothing_though_writable_is_left_alone_for_a_while(
+    perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for want of memory for all of TCP: nobody spins, and the client's deadline comes nearer."""
+    sendfile = os.sendfile
+    calls = 0
+    is_short_of_memory = False
+
+    def reluctant(*arguments: int) -> int:
+        nonlocal calls
+        calls += 1
+        if is_short_of_memory:
+            raise BlockingIOError(errno.EAGAIN, "short of memory")
+        return sendfile(*arguments)
+
+    monkeypatch.setattr(os, "sendfile", reluctant)
+
+    async def story(stage: Stage) -> None:
+        nonlocal is_short_of_memory
+        client = await stage.full()
+        is_short_of_memory = True
+        deadline = stage.connections[0]._write_deadline._at
+        before = calls
+        taken = await client.take(unsent_bytes(stage.connections[0]._transport))
+        await stage.until(lambda: calls > before, "there was room, and an attempt")
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert calls < before + 20
+        assert stage.connections[0]._write_deadline._at == deadline
+        is_short_of_memory = False
+        assert taken + await client.take(len(LARGE) - len(taken)) == LARGE
+
+    perform(story, write_s=BOUND_S)
+
+
+def unsent_limit(stage: Stage) -> int:
+    connection = stage.connections[0]._transport.get_extra_info("socket")
+    return int(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the option means something else elsewhere")
+def test_a_full_socket_calls_late_and_afterwards_it_is_as_it_was(perform: Perform) -> None:
+    async def story(stage: Stage) -> None:
+        client = await stage.full()
+        assert unsent_limit(stage) == WAKE_BYTES
+        assert await client.take(len(LARGE)) == LARGE
+        await stage.until(lambda: stage.exchanges, "the exchange is over")
+        assert unsent_limit(stage) == 0
+        assert await client.get(HIT) == b"hit"
+
+    perform(story)
 
 
 def test_a_client_that_reads_a_little_is_not_cut_off(perform: Perform, way: str) -> None:

@@ -68,6 +68,11 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(host: str | None) -> None:
             bind(host, port)
 
 
+def test_the_setting_to_change_is_that_of_the_port() -> None:
+    with bound("127.0.0.1") as (taken,), pytest.raises(ListenError, match="stop it or set HTTPS_PORT$"):
+        bind("127.0.0.1", taken.getsockname()[1], "HTTPS_PORT")
+
+
 @needs_ipv6
 def test_a_port_that_is_taken_in_one_family_is_taken() -> None:
     with socket.socket(socket.AF_INET6) as taken:
@@ -124,6 +129,9 @@ def test_what_it_accepts_is_served_without_delay_until_it_stops(
         connections: list[Http1Connection] = []
         listener = Listener(loop, sockets, front, connect)
         assert repr(listener) == "<Listener 1 sockets, 0 connections>"
+        others = bind("127.0.0.1", 0)
+        listener.add(others, asyncio.Protocol)
+        assert repr(listener) == "<Listener 2 sockets, 0 connections>"
         await listener.start()
         reader, writer = await asyncio.open_connection(*sockets[0].getsockname()[:2])
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -131,8 +139,14 @@ def test_what_it_accepts_is_served_without_delay_until_it_stops(
         accepted = connections[0]._transport.get_extra_info("socket")
         delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         assert repr(connections[0]) == "<Http1Connection 127.0.0.1 idle>"
+        other_address = others[0].getsockname()
+        _, other = await asyncio.open_connection(*other_address)
+        assert len(connections) == 1
+        other.close()
         listener.stop_accepting()
         assert await reader.read() == b""
+        with pytest.raises(OSError):
+            await asyncio.open_connection(*other_address)
         assert await listener.drained(BOUND_S)
         with pytest.raises(OSError):
             await asyncio.open_connection(*sockets[0].getsockname()[:2])

@@ -29,6 +29,9 @@ from tests.support.cache_model import (
 FOLLOW_S = 5.0
 """How long our cache waits for an answer that another is waiting for."""
 
+MIN_CODED_BYTES = 1024
+"""Less content than that our cache never codes."""
+
 FAILURE_S = 1.0
 """For so long after an error our cache takes it for granted that the worker would fail again."""
 
@@ -94,7 +97,7 @@ class Judge:
         if not reply.calls and reply.get(b"x-cache") != [b"hit"]:
             yield "from memory, but X-Cache does not say hit"
         found = [
-            [*self._of_permission(reply, entry), *wrong_fields(reply, entry), *wrong_content(reply, entry.said)]
+            [*self._of_permission(reply, entry), *wrong_fields(reply, entry), *wrong_content(reply, entry)]
             for entry in self._entries
             if reply.status == 416 or entry.said.serial == reply.serial
         ]
@@ -214,8 +217,11 @@ def wrong_fields(reply: Reply, entry: Entry) -> Iterator[str]:
     age = b"%d" % entry.age_s(reply.answered_s)
     if reply.get(b"age") != [age] and (age != b"0" or reply.get(b"age") or reply.get(b"x-cache") != [b"miss"]):
         yield f"Age {reply.get(b'age')} instead of {entry.age_s(reply.answered_s)}"
-    if not {coding.decode() for coding in reply.get(b"content-encoding")} <= set(reply.ask.accepts):
+    codings = {coding.decode() for coding in reply.get(b"content-encoding")}
+    if not codings <= set(reply.ask.accepts):
         yield "a coding that the client does not accept"
+    if not codings <= {said.coding, *may_be_coded_in(reply.ask, entry)}:
+        yield "coded although it should stay as it was"
     expected_s = int(entry.confirmed.headed_s) if said.date_s is None else said.date_s
     if reply.status != 416 and reply.get(b"date") != [http_date(expected_s)]:
         yield "another Date"
@@ -238,17 +244,27 @@ def _tags(reply: Reply, said: Said) -> set[str]:
     return coded if reply.get(b"content-encoding") else {said.etag}
 
 
-def wrong_content(reply: Reply, said: Said) -> Iterator[str]:
+def may_be_coded_in(ask: Ask, entry: Entry) -> set[str]:
+    """The codings that a cache may use by itself: none if the client forbids it (RFC 9111 §5.2.1.6), and none for what
+    is somebody's own page (BREACH)."""
+    stored = entry.content.said
+    assert stored is not None and stored.content is not None
+    if "no-transform" in ask.directives or "cookie" in stored.vary:
+        return set()
+    return set(ask.accepts) if stored.coding or len(stored.content) >= MIN_CODED_BYTES else set()
+
+
+def wrong_content(reply: Reply, entry: Entry) -> Iterator[str]:
     """Status and content: 200, or what conditions and ranges make of it (RFC 9110 §13, §14)."""
+    ask, said = reply.ask, entry.said
     assert said.content is not None
-    ask = reply.ask
     modified_s = said.modified_s if said.modified_s is not None else said.date_s
     if said.status == 200 and knows(ask, said.etag, modified_s):
         if reply.status != 304:
             yield f"{reply.status} for a client that has it"
         return
     expected_status, expected = said.status, said.content
-    if ask.method == b"GET" and said.status == 200 and ask.range_ is not None and _may_use_range(reply, said):
+    if ask.method == b"GET" and said.status == 200 and ask.range_ is not None and _may_use_range(ask, entry):
         expected_status, expected = part(ask.range_, said.content)
     if reply.status != expected_status:
         yield f"{reply.status} instead of {expected_status}"
@@ -263,17 +279,27 @@ def wrong_content(reply: Reply, said: Said) -> Iterator[str]:
 
 
 def knows(ask: Ask, etag: str, modified_s: Seconds) -> bool:
-    """If-None-Match by weak comparison, or else If-Modified-Since; whatever our part of the tag (`~br`)."""
+    """If-None-Match by weak comparison, or else If-Modified-Since.
+
+    Our part may stand in the tag (`~br`) if the client would accept that coding.
+    """
     if ask.known_tags:
         opaque = etag.removeprefix("W/")
-        known = {re.sub(r'~(br|zstd|gzip)"$', '"', tag.removeprefix("W/")) for tag in ask.known_tags}
+        codings = "|".join(ask.accepts if "no-transform" not in ask.directives else ()) or "none"
+        known = {re.sub(rf'~({codings})"$', '"', tag.removeprefix("W/")) for tag in ask.known_tags}
         return "*" in known or (bool(etag) and opaque in known)
     return ask.known_since_s is not None and modified_s is not None and modified_s <= ask.known_since_s
 
 
-def _may_use_range(reply: Reply, said: Said) -> bool:
-    """If-Range by strong comparison, with the tag of the plain content, of which parts are sent."""
-    return not reply.ask.if_range or (reply.ask.if_range == said.etag and said.etag.startswith('"') and not said.coding)
+def _may_use_range(ask: Ask, entry: Entry) -> bool:
+    """If-Range by strong comparison, with the tag of the plain content, of which parts are sent.
+
+    A date is the same for all codings, so it does only for a client that has got none.
+    """
+    said = entry.said
+    if said.modified_s is not None and ask.if_range.encode() == http_date(said.modified_s):
+        return not (may_be_coded_in(ask, entry) or said.coding in ask.accepts)
+    return not ask.if_range or (ask.if_range == said.etag and said.etag.startswith('"') and not said.coding)
 
 
 def part(range_: tuple[int | None, int | None], content: bytes) -> tuple[int, bytes]:

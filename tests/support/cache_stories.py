@@ -66,6 +66,7 @@ WISHES: Sequence[Directives] = (
     {"stale-if-error": 30},
     {"no-cache": None, "stale-if-error": 30},
     {"max-age": 5, "max-stale": 10},
+    {"no-transform": None},
 )
 VARIES = (
     *[()] * 10,
@@ -261,7 +262,9 @@ class _Maker:
             known_tags=known,
             known_since_s=rarely(choose((modified_s(1), modified_s(2), modified_s(2) + 1)), None),
             range_=range_,
-            if_range=choose(("", self._tag(ask), '"old"')) if range_ is not None else rarely('"old"', ""),
+            if_range=choose(("", self._tag(ask), '"old"', http_date(modified_s(self._versions[target])).decode()))
+            if range_ is not None
+            else rarely('"old"', ""),
         )
 
     def _known(self, ask: Ask) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The built-in worker: how it finds, recognises and serves an application."""
 
+import asyncio
 import functools
 import os
 import signal
@@ -163,6 +164,36 @@ def test_the_scope_itself_stays_as_it_is_and_its_state_is_shared() -> None:
     assert original == copy
 
 
+@pytest.mark.parametrize(
+    ("told", "named", "kept"),
+    [
+        ([(b"x-sendfile-type", b"X-Sendfile")], b"X-Sendfile", False),
+        ([(b"x-sendfile-type", b"X-Accel-Redirect")], b"X-Accel-Redirect", False),
+        ([(b"x-sendfile-type", b"X-Sendfile")], b"X-Other", True),
+        ([], b"X-Sendfile", True),
+    ],
+)
+def test_the_length_of_a_file_that_the_front_sends_is_not_announced(
+    told: list[tuple[bytes, bytes]], named: bytes, kept: bool
+) -> None:
+    async def app(scope: dict[str, Any], receive: object, send: Any) -> None:
+        lines = [(b"Content-Length", b"7"), (named, b"/a"), (b"ETag", b'"1"')]
+        await send({"type": "http.response.start", "status": 200, "headers": lines})
+        await send({"type": "http.response.body", "body": b""})
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": told, "scheme": "http"}
+    asyncio.run(builtin.BehindThrust(app)(scope, None, send))
+    start, body = sent
+    assert (b"Content-Length" in dict(start["headers"])) is kept
+    assert [name for name, _ in start["headers"] if name != b"Content-Length"] == [named, b"ETag"]
+    assert body == {"type": "http.response.body", "body": b""}
+
+
 # --- As a process -----------------------------------------------------------------------------------------------
 
 ASGI_APP = """
@@ -212,6 +243,10 @@ FLASK_APP = """
     @app.route("/nothing")
     def nothing():
         return "", 204
+
+    @app.route("/dated")
+    def dated():
+        return "", {"Date": "Mon, 01 Jan 2024 00:00:00 GMT"}
 """
 
 
@@ -299,6 +334,7 @@ def test_a_wsgi_app_sees_its_client_and_every_kind_of_response_arrives(tmp_path:
         answer = worker.client.post("/", content=b"x" * 20_000_000, headers=BY_THE_FRONT)
         assert answer.json() == {"client": "192.0.2.1", "url": "https://app.example:8443/", "size": 20_000_000}
         assert worker.client.get("/nothing").status_code == 204
+        assert worker.client.get("/dated").headers.get_list("date") == ["Mon, 01 Jan 2024 00:00:00 GMT"]
         head = worker.client.head("/")
         assert (head.status_code, head.content) == (200, b"")
         assert int(head.headers["content-length"]) > 0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.worker_driving import LISTENS, Supervised, driving, free_port, python, supervise
 from tests.support.worker_loops import LOOPS
-from thrust.worker import readiness, supervisor
+from thrust.worker import readiness, restarts, supervisor
 from thrust.worker.supervisor import Serving
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ signal.pause()
 @pytest.fixture(autouse=True)
 def quick_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "DIAGNOSE_AFTER_S", 0.3)
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_S", 0.05)
 
 
 def worker_of(stage: Supervised) -> int:

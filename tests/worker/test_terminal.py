@@ -17,6 +17,7 @@ from tests.support.worker_driving import (
     supervise,
 )
 from tests.support.worker_loops import LOOPS
+from thrust.worker.supervisor import Serving
 
 pytestmark = pytest.mark.slow
 both_loops = pytest.mark.parametrize("loop_name", LOOPS)
@@ -231,7 +232,8 @@ def test_a_relayed_sigttin_does_not_stop_a_worker_that_does_not_handle_it(loop_n
 def test_a_worker_that_somebody_stopped_is_reported_and_left_alone() -> None:
     async def story(stage: Supervised) -> None:
         await stage.until_said(f"ready {stage.port}")
-        pid = stage.supervisor._workers[0].pid
+        assert isinstance(stage.supervisor.state, Serving)
+        pid = stage.supervisor.state.worker.pid
         os.kill(pid, signal.SIGSTOP)
         await stage.until(lambda: any("stopped by SIGSTOP" in message for message in stage.log.messages("warning")))
         assert state_of(pid) == "T"

@@ -3,19 +3,23 @@
 The first request for something that is not stored leads: its flight is registered, and others wait for it to land
 instead of asking the worker too. A flight lands with an outcome that is the same for all who wait, and wakes them all
 at once: the response was stored, it cannot be shared, or the worker failed. If the leader's client leaves before there
-is an answer the flight is lost, and one of those who waited leads anew.
+is an answer, the request goes on for those who wait; when the last of them has left it ends.
 
 A response that streams is collected by a task of its own, as fast as the worker sends, so that neither the leader's
 client nor any other can hold up those who wait. What turns out to be too large stops being collected at once, and
-streams on to the leader alone; so does what finds no room beside all others that are being collected.
+streams on to the leader alone; so does what finds no room beside all others that are being collected, or that their
+clients have not taken yet.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from thrust.cache.stored import Key
 from thrust.errors import ThrustError, UpstreamError
+from thrust.flow import STREAM_HIGH_WATER_BYTES
 from thrust.http.headers import FieldLine
 from thrust.http.message import BodyStream
 
@@ -42,6 +46,7 @@ class Flight:
     __slots__ = (
         "_has_client",
         "_landed",
+        "asking",
         "collecting",
         "error",
         "followers",
@@ -55,6 +60,8 @@ class Flight:
         self.place = place
         self.is_wanted = is_wanted
         self.is_second = is_second
+        self.asking: asyncio.Task[Any] | None = None
+        """The task that asks the worker."""
         self.collecting: asyncio.Task[None] | None = None
         """The task that gathers a body that streams."""
         self.outcome: Outcome | None = None
@@ -96,10 +103,11 @@ class Flight:
 
     def _stop_if_unwanted(self) -> None:
         """What nobody waits for is not fetched to its end, so that the worker notices."""
-        if self.collecting is None or self.outcome is not None:
+        if self.outcome is not None or self._has_client or self.followers or self.is_wanted:
             return
-        if not (self._has_client or self.followers or self.is_wanted):
-            self.collecting.cancel()
+        for task in (self.asking, self.collecting):
+            if task is not None:
+                task.cancel()
 
     def __repr__(self) -> str:
         state = self.outcome.value if self.outcome is not None else "under way"
@@ -107,7 +115,7 @@ class Flight:
 
 
 class Room:
-    """Memory for all bodies that are being collected at the same time."""
+    """Memory for all bodies that are being collected at the same time, or that their clients have not taken yet."""
 
     __slots__ = ("free_bytes",)
 
@@ -122,7 +130,8 @@ class Collector:
     """Gathers a streamed body of up to `max_bytes` and hands it on meanwhile; a BodyStream for the leader's client.
 
     Its owner awaits `collect` in a task. What is too large is read from the worker at the client's own speed once the
-    client has taken what was gathered. `on_close` tells the owner that the client has left.
+    client has taken what was gathered, which takes up `room` until then. `on_close` tells the owner that the client has
+    left.
     """
 
     __slots__ = (
@@ -136,6 +145,7 @@ class Collector:
         "_on_close",
         "_room",
         "_source",
+        "_unread_bytes",
         "is_too_large",
         "trailers",
     )
@@ -146,8 +156,9 @@ class Collector:
         self._max_bytes = max_bytes
         self._room = room
         self._on_close = on_close
-        self._gathered: list[bytes] = []
-        """What the client has not read yet."""
+        self._gathered: deque[bytes] = deque()
+        """What the client has not read yet, `_unread_bytes` of it."""
+        self._unread_bytes = 0
         self._error: ThrustError | OSError | None = None
         self._is_closed = False
         self._is_collecting = True
@@ -163,6 +174,7 @@ class Collector:
             while piece := await self._source.read():
                 if not self._is_closed:
                     self._gathered.append(piece)
+                    self._unread_bytes += len(piece)
                     self._grown.set()
                 pieces.append(piece)
                 size += len(piece)
@@ -176,7 +188,7 @@ class Collector:
             self._error = error
             raise
         finally:
-            self._room.free_bytes += size
+            self._room.free_bytes += size - self._unread_bytes
             self._end()
 
     async def read(self) -> bytes:
@@ -190,9 +202,23 @@ class Collector:
                 return await self._source.read()
             self._grown.clear()
             await self._grown.wait()
-        piece = b"".join(self._gathered)
-        self._gathered.clear()
-        return piece
+        return self._take()
+
+    def _take(self) -> bytes:
+        """What is next of the gathered pieces: no more than a writer needs, who may hold it for a while."""
+        pieces = [self._gathered.popleft()]
+        size = len(pieces[0])
+        while self._gathered and size + len(self._gathered[0]) <= STREAM_HIGH_WATER_BYTES:
+            pieces.append(self._gathered.popleft())
+            size += len(pieces[-1])
+        self._give_back(size)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _give_back(self, size: int) -> None:
+        """So many bytes have been taken or dropped; while they are collected, they are held all the same."""
+        self._unread_bytes -= size
+        if not self._is_collecting:
+            self._room.free_bytes += size
 
     def close(self) -> None:
         """The client has left, or has everything (BodyStream)."""
@@ -200,6 +226,7 @@ class Collector:
             return
         self._is_closed = True
         self._gathered.clear()
+        self._give_back(self._unread_bytes)
         if self._is_collecting:
             self._on_close()
         else:

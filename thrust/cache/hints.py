@@ -14,7 +14,8 @@ UNSHARED_S = 60.0
 """Nobody waits for an answer that could not be shared the last time, for so long."""
 
 FAILURE_S = 1.0
-"""After an error in whose place something stale was sent the worker is left in peace for so long."""
+"""After an error in whose place something stale was sent the worker is left in peace for so long. After one that was
+passed on nobody waits for another's answer: that may be an error, too."""
 
 MAX_REMEMBERED = 8192
 """Of each kind; then all are forgotten. About 1 MB."""
@@ -43,11 +44,15 @@ class Hints:
         """Whether the last answer could not be shared."""
         return self._unshared.get(hash(place), (0.0, False))[0] > time.monotonic()
 
-    def note_unshared(self, place: Place, *, is_page: bool = False) -> None:
-        """An answer could not be shared; `is_page` if that is because it names no lifetime, as most do."""
+    def note_unshared(self, place: Place, *, is_page: bool = False, is_transient: bool = False) -> None:
+        """An answer could not be shared; `is_page` if that is because it names no lifetime, as most do.
+
+        `is_transient` if the next one will be another, as after an error.
+        """
         if len(self._unshared) >= MAX_REMEMBERED:
             self._unshared.clear()
-        self._unshared[hash(place)] = (time.monotonic() + UNSHARED_S, is_page)
+        until_s = time.monotonic() + (FAILURE_S if is_transient else UNSHARED_S)
+        self._unshared[hash(place)] = (until_s, is_page and not is_transient)
 
     def note_stored(self, key: Key, place: Place) -> None:
         """An answer was stored."""

@@ -43,10 +43,12 @@ UNKEYED_FIELDS = frozenset(
     {
         b"front-end-https",
         b"x-envoy-original-path",
+        b"x-forwarded",
         b"x-host",
         b"x-http-host-override",
         b"x-http-method",
         b"x-http-method-override",
+        b"x-method",
         b"x-method-override",
         b"x-original-host",
         b"x-original-method",

@@ -18,6 +18,7 @@ from thrust.cache.stored import Rendition, StoredResponse
 from thrust.coding.codec import CodingError
 from thrust.coding.codings import CODINGS, compress_quickly, decompress
 from thrust.flow import compute, start_task
+from thrust.http.coded import forbids_transformation
 from thrust.http.conditions import is_not_modified, may_use_range
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import Request, Response
@@ -77,34 +78,46 @@ class Serving:
         Raises CodingError if what the worker has coded cannot be decoded.
         """
         headers = request.headers
-        rendition = await self._rendition(stored, self._accepted(headers))
+        accepted = self._accepted(stored, headers)
+        rendition = await self._rendition(stored, accepted)
         own = Headers(rendition.lines)
         if stored.status == 200:
-            if is_not_modified(headers, own.get(b"etag"), stored.last_modified or own.get(b"date")):
+            if is_not_modified(headers, own.get(b"etag"), stored.last_modified or own.get(b"date"), accepted):
                 return not_modified([*rendition.lines, *_with_age(stored, told)])
             if request.method == b"GET" and (wanted := headers.get(b"range")) is not None:
-                response = await self._part(stored, headers, wanted)
+                response = await self._part(stored, headers, wanted, accepted)
                 if response is not None:
                     response.headers.lines += _with_age(stored, told)
                     return response
         lines = [*rendition.lines, *_with_age(stored, told)]
         response = Response(stored.status, Headers(lines), rendition.body, len(rendition.body))
-        response.head_memo = b""  # what is plain now stays plain: nobody tries to code it once more
+        if not stored.is_dynamic:
+            response.head_memo = b""  # what is plain now stays plain: nobody tries to code it once more
         return response
 
     async def prepare(self, stored: StoredResponse, request_headers: Headers) -> None:
         """Makes the coding that such a request gets, so that the next one need not wait for it."""
         with contextlib.suppress(CodingError):
-            await self._rendition(stored, self._accepted(request_headers))
+            await self._rendition(stored, self._accepted(stored, request_headers))
 
-    def _accepted(self, request_headers: Headers) -> Sequence[bytes]:
-        return accepted_codings(request_headers.get_all(b"accept-encoding"), self._offered)
+    def _accepted(self, stored: StoredResponse, request_headers: Headers) -> Sequence[bytes]:
+        """The codings in which the client may get it, best first: no other than the worker's own with no-transform."""
+        accepted = accepted_codings(request_headers.get_all(b"accept-encoding"), self._offered)
+        if b"cache-control" in request_headers and forbids_transformation(request_headers):
+            return [coding for coding in accepted if coding in (stored.own_coding, IDENTITY)]
+        return accepted
 
-    async def _part(self, stored: StoredResponse, headers: Headers, wanted: bytes) -> Response | None:
-        """206 or 416 (RFC 9110 §14), None if the Range field does not count; always of the plain content."""
+    async def _part(
+        self, stored: StoredResponse, headers: Headers, wanted: bytes, accepted: Sequence[bytes]
+    ) -> Response | None:
+        """206 or 416 (RFC 9110 §14), None if the Range field does not count; always of the plain content.
+
+        A date does not validate it for a client that may hold a part of a coded one, of the same date (§8.8.2.2).
+        """
         rendition = await self._rendition(stored, (IDENTITY,))
         own, body = Headers(rendition.lines), rendition.body
-        if not may_use_range(headers, own.get(b"etag"), stored.last_modified, own.get(b"date")):
+        last_modified = None if stored.is_coded_for(accepted) else stored.last_modified
+        if not may_use_range(headers, own.get(b"etag"), last_modified, own.get(b"date")):
             return None
         ranges = parse_ranges(wanted, len(body))
         if ranges is None:
@@ -168,6 +181,18 @@ class Serving:
         rendition = stored.add(coding, body)
         self._store.resize(stored, before_bytes)
         return rendition
+
+
+def told(x_cache: bytes, how: bytes) -> Sequence[FieldLine]:
+    """The lines that tell what the cache did."""
+    return (b"x-cache", x_cache), (b"cache-status", b"thrust; " + how)
+
+
+def nothing_stored() -> Response:
+    """The answer to `only-if-cached` (RFC 9111 §5.2.1.7)."""
+    lines = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    body = b"Nothing that is stored may answer this request.\n"
+    return Response(504, Headers([*lines, *told(b"miss", b"detail=only-if-cached")]), body)
 
 
 def _with_age(stored: StoredResponse, told: Sequence[FieldLine]) -> Sequence[FieldLine]:

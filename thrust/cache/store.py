@@ -74,6 +74,11 @@ class Store:
         """Whether `stored` is still here."""
         return stored in self._resources.get(stored.key, ())
 
+    def discard(self, stored: StoredResponse) -> None:
+        """Forgets `stored` if it is still here, and none of the other variants."""
+        if self.holds(stored):
+            self._discard(stored)
+
     def remove(self, key: Key) -> None:
         """Forgets everything stored for `key`."""
         for stored in self._resources.pop(key, ()):

@@ -74,13 +74,15 @@ class StoredResponse:
 
     `lines` are those of the worker without Age, Vary settled (`accept-encoding` included if we may code it), with a
     Date. `own_coding` is the content coding that the worker applied, identity if none. `makeable` are the codings
-    that may be made of it.
+    that may be made of it. `is_dynamic` if it is somebody's page, which is sent as it came: whoever codes it on its way
+    out takes care against BREACH.
     """
 
     __slots__ = (
         "__weakref__",
         "_choices",
         "etag",
+        "is_dynamic",
         "key",
         "last_modified",
         "lines",
@@ -105,6 +107,7 @@ class StoredResponse:
         *,
         own_coding: bytes = IDENTITY,
         makeable: Sequence[bytes] = (),
+        is_dynamic: bool = False,
         vary_names: Sequence[bytes] = (),
         vary_values: Sequence[bytes | None] = (),
     ) -> None:
@@ -113,6 +116,7 @@ class StoredResponse:
         self.validity = validity
         self.own_coding = own_coding
         self.makeable = tuple(makeable)
+        self.is_dynamic = is_dynamic
         self.vary_names = tuple(vary_names)
         self.vary_values = tuple(vary_values)
         self.unprofitable: frozenset[bytes] = frozenset()
@@ -142,9 +146,14 @@ class StoredResponse:
         self.measure()
 
     def rendition_for(self, accepted: tuple[bytes, ...]) -> Rendition | None:
-        """The rendition to send to a client that accepts these codings, best first; None if it has to be made."""
+        """The rendition to send at once to a client that accepts these codings, best first.
+
+        None if it has to be made, and of what is dynamic, because a client may get that in another coding.
+        """
         rendition = self._choices.get(accepted)
-        if rendition is None and (rendition := self.renditions.get(self.coding_for(accepted))) is not None:
+        if rendition is not None or self.is_dynamic:
+            return rendition
+        if (rendition := self.renditions.get(self.coding_for(accepted))) is not None:
             if len(self._choices) >= MAX_CHOICES:
                 self._choices.clear()
             self._choices[accepted] = rendition
@@ -158,6 +167,10 @@ class StoredResponse:
             if coding == IDENTITY or (coding in self.makeable and coding not in self.unprofitable):
                 return coding
         return IDENTITY
+
+    def is_coded_for(self, accepted: Sequence[bytes]) -> bool:
+        """Whether such a client may have got the content in a coding."""
+        return any(coding != IDENTITY and coding in (self.own_coding, *self.makeable) for coding in accepted)
 
     def measure(self) -> None:
         """Counts what all of it takes of the budget."""

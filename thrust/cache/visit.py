@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 from thrust.cache.fingerprint import Recogniser, suits_asset
 from thrust.cache.freshness import Use, Validity, judge, may_serve_on_error, request_directives, stored_validity
-from thrust.cache.policy import updated_headers, vary_names, vary_values, why_not_stored, why_request_not_stored
+from thrust.cache.policy import (
+    invalidated_targets,
+    updated_headers,
+    vary_names,
+    vary_values,
+    why_not_stored,
+    why_request_not_stored,
+)
 from thrust.cache.stored import Key, StoredResponse
 from thrust.coding.codings import CODINGS
 from thrust.coding.compressible import MIN_BYTES, is_compressible
+from thrust.flow import BodyBuffer
 from thrust.http.coded import forbids_transformation, varying_by_coding
 from thrust.http.conditions import PRECONDITIONS, is_not_modified
 from thrust.http.exchange import Exchange
@@ -27,6 +35,15 @@ _CLIENTS_OWN = PRECONDITIONS | {b"if-range", b"range"}
 _NOT_IN_BACKGROUND = _CLIENTS_OWN | {b"cache-control", b"pragma"}
 _NOT_KEPT = frozenset({b"age", b"cache-status", b"proxy-authentication-info", b"x-cache"})
 _ACCEPT_RANGES = (b"accept-ranges", b"bytes")
+
+# What is true of an asset's every answer; other reasons not to keep one say that it was no asset.
+_LASTING = frozenset({"no-length", "too-large"})
+
+# With 5xx: statuses that say nothing about the next answer (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4).
+_TRANSIENT = frozenset({408, 425, 429})
+
+# To vary by one of these is to be somebody's own page, with secrets in it, however long it lives.
+_CREDENTIALS = frozenset({b"authorization", b"cookie"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,22 @@ def key_of(request: Request, target: bytes | None = None) -> Key:
     if origin is None:
         return (target or request.target, request.authority.lower(), request.scheme)
     return (target or request.target, request.authority.lower(), origin.scheme, origin.host.lower(), origin.port)
+
+
+def changed_keys(request: Request, response: Response) -> list[Key]:
+    """What may be another by now, because an unsafe request was answered with success (RFC 9111 §4.4)."""
+    origin = request.origin
+    scheme, hosts = request.scheme, {request.authority}
+    if origin is not None:
+        scheme = origin.scheme
+        hosts.add(origin.host)  # as a proxy in front of us may say, and links are made of
+    return [
+        key_of(request, target)
+        for host in hosts
+        for target in invalidated_targets(
+            request.method, response.status, response.headers, scheme=scheme, authority=host, target=request.target
+        )
+    ]
 
 
 class Visit:
@@ -169,6 +202,8 @@ class Visit:
         length = len(response.body) if isinstance(response.body, bytes) else response.content_length
         if length is not None and length > self._rules.max_item_bytes:
             return "too-large"
+        if isinstance(response.body, BodyBuffer) and response.body.ends_with_connection:
+            return "no-length"  # a worker that is killed half way would end it, too
         return _why_coding_forbids(response.headers)
 
     def _why_not_stored(self, response: Response) -> str:
@@ -201,8 +236,11 @@ class Visit:
         """What is stored of a response that may be, with all of its content."""
         headers = response.headers
         own_coding = coding_of(headers) or IDENTITY
+        names = vary_names(headers) or ()
+        is_dynamic = bool(self._rules.codings) and not _CREDENTIALS.isdisjoint(names)
         may_be_coded = (
-            is_compressible(headers.get(b"content-type", b""))
+            not is_dynamic
+            and is_compressible(headers.get(b"content-type", b""))
             and (len(content) >= MIN_BYTES or own_coding != IDENTITY)
             and not forbids_transformation(headers)
         )
@@ -212,7 +250,6 @@ class Visit:
             lines = varying_by_coding(lines)
         if response.status == 200 and own_coding == IDENTITY and b"accept-ranges" not in headers:
             lines.append(_ACCEPT_RANGES)
-        names = vary_names(headers) or ()
         return StoredResponse(
             self.key,
             response.status,
@@ -221,6 +258,7 @@ class Visit:
             self._validity(response.status, headers),
             own_coding=own_coding,
             makeable=makeable,
+            is_dynamic=is_dynamic,
             vary_names=names,
             vary_values=vary_values(names, self.request.headers),
         )
@@ -234,6 +272,14 @@ class Visit:
             lines = varying_by_coding(lines)
         stored.update(lines, self._validity(stored.status, headers))
         return not reason and vary_names(headers) == stored.vary_names
+
+    def speaks_for_others(self, reason: str) -> bool:
+        """Whether what others would be answered is not kept either, for the `reason` for which this answer is not."""
+        return self.may_share and self.may_lead and (not self.is_fingerprinted or reason in _LASTING)
+
+    def is_reusable(self, stored: StoredResponse | None) -> bool:
+        """Whether others may go on having `stored`, whatever the answer is that has just come."""
+        return stored is not None and judge(stored.validity, None, self.received_at_s) is Use.REUSE
 
     def is_for_others(self, stored: StoredResponse) -> bool:
         """Whether those who asked meanwhile may have it without asking the worker."""
@@ -262,6 +308,11 @@ class Visit:
 
     def __repr__(self) -> str:
         return f"<Visit {self.request!r} {self.stored!r}>"
+
+
+def is_transient(status: int) -> bool:
+    """Whether the next answer will be another, because this one was an error of the moment."""
+    return status >= 500 or status in _TRANSIENT
 
 
 def coding_of(headers: Headers) -> bytes | None:

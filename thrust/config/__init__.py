@@ -4,12 +4,14 @@
 then by its bare names, ours before Thruster's. An empty variable counts as unset, so that `PORT=${PORT}` in a compose
 file is harmless; only an empty `THRUST_SEND_FILE_HEADER` says something (off).
 
-`table` holds the settings, `values` the kinds of values, `loading` the way from environment to Config.
+`table` holds the settings, `setting` what is said about each, `values` the kinds of values, `loading` the way from
+environment to Config.
 """
 
 from thrust.config.loading import Loaded, Origin, load
-from thrust.config.table import SETTINGS, Config, Setting, default_text
-from thrust.config.values import Http2, LogFormat, Restart
+from thrust.config.setting import Setting
+from thrust.config.table import SETTINGS, Config, default_text
+from thrust.config.values import Http2, LogFormat, Restart, Tls
 
 __all__ = [
     "SETTINGS",
@@ -20,6 +22,7 @@ __all__ = [
     "Origin",
     "Restart",
     "Setting",
+    "Tls",
     "default_text",
     "load",
 ]

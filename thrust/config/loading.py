@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from thrust.config.table import PREFIXES, SETTINGS, Config, Setting, default_text
-from thrust.config.values import Http2
+from thrust.config.setting import PREFIXES, Setting
+from thrust.config.table import SETTINGS, Config
+from thrust.config.values import Http2, Tls
 from thrust.errors import ConfigError
 
+HTTP_PORT = 80
 HTTPS_PORT = 443
 MAX_SHOWN_VALUE = 80  # characters of a wrong value that an error sentence repeats
 
@@ -108,12 +110,17 @@ def _build(values: dict[str, Any]) -> Config:
 def _completed(asked: Config, found: _FoundByField) -> Config:
     """`asked` with the defaults that depend on other settings, and without what another setting overrides."""
     config = replace(asked, acme_domains=()) if asked.has_static_certificate else asked
-    if "https_port" not in found and config.acme_domains:
-        config = replace(config, https_port=HTTPS_PORT)
+    if config.has_static_certificate or config.acme_domains:
+        config = replace(config, tls=Tls.OFF)
+    if config.acme_domains:  # the ports that a certificate authority looks at
+        config = replace(config, port=asked.port if "port" in found else HTTP_PORT)
+        config = replace(config, https_port=asked.https_port or HTTPS_PORT)
     if "forward_headers" not in found:
         config = replace(config, forward_headers=not config.serves_tls)
     if "http2" not in found and config.acme_domains and found["acme_domains"].variable.endswith("TLS_DOMAIN"):
         config = replace(config, http2=Http2.AUTO)  # Thruster always offers it
+    if "http2" not in found and config.tls is Tls.LOCAL:
+        config = replace(config, http2=Http2.AUTO)  # browsers use it everywhere else, so a developer should see it
     return config
 
 
@@ -135,16 +142,17 @@ def _port_conflicts(config: Config, found: _FoundByField) -> Iterator[str]:
         ("admin_port", "https_port"),
     ):
         if (port := getattr(config, one)) and port == getattr(config, other):
-            sentence = f"{_named(one, found)} and {_named(other, found)} are both {port}, but must differ"
+            first, second = (_named(name, found, port) for name in (one, other))
+            sentence = f"{first} and {second} are both {port}, but must differ"
             if one == "port" and one not in found:
                 sentence += "; give thrust another one by HTTP_PORT, Thruster's default is 80"
             yield sentence
 
 
-def _named(field_name: str, found: _FoundByField) -> str:
+def _named(field_name: str, found: _FoundByField, default: int) -> str:
     if field_name in found:
         return found[field_name].variable
-    return f"{SETTINGS[field_name].name} (not set, default {default_text(field_name)})"
+    return f"{SETTINGS[field_name].name} (not set, default {default})"
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
@@ -178,8 +186,14 @@ def _doubts(asked: Config, config: Config, found: _FoundByField) -> Iterator[str
     if asked.has_static_certificate and asked.acme_domains:
         static, acme = found["tls_certificate_path"].variable, found["acme_domains"].variable
         yield f"{static} and {acme} are both set: the static certificate is used, and no other is ordered"
+    if asked.tls is Tls.LOCAL and config.tls is not Tls.LOCAL:
+        yield f"{found['tls'].variable} has no effect, because another setting says where certificates come from"
     if config.http2 is Http2.ON and not config.serves_tls:
         yield f"{found['http2'].variable} needs TLS; for HTTP/2 without TLS set H2C_ENABLED=1"
+    if config.https_port and not config.serves_tls:
+        yield f"{found['https_port'].variable} has no effect without a certificate; SSL_CERT_PATH names one"
+    if config.hsts_s is not None and not config.serves_tls and not config.forward_headers:
+        yield f"{found['hsts_s'].variable} has no effect without TLS"
     if config.trusted_proxies and not config.forward_headers:
         yield f"{found['trusted_proxies'].variable} has no effect, because FORWARD_HEADERS is off"
     if "port" not in found and found.get("worker_port", _Found("", "")).variable.endswith("TARGET_PORT"):

@@ -6,66 +6,19 @@ The names are a contract: ours, and those of Thruster (basecamp/thruster), whose
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thrust.config import values
-from thrust.config.values import CODINGS, LOOPBACK, SEND_FILE_HEADER, Http2, Kind, LogFormat, Restart
+from thrust.config.setting import Setting, setting
+from thrust.config.values import CODINGS, LOOPBACK, SEND_FILE_HEADER, Http2, LogFormat, Restart, Tls
 
 if TYPE_CHECKING:
     import re
     from ipaddress import IPv4Network, IPv6Network
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-PREFIXES = ("THRUST_", "THRUSTER_")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table; the field of Config that carries it adds the default.
-
-    `name` is the variable that the documentation uses, `thruster` the one that Thruster has for it (often the same).
-    `thruster_kind` reads the latter where Thruster means another kind of value. `default_text` describes a default
-    that depends on other settings. `pending` names the feature that this version lacks; empty if it works.
-    """
-
-    name: str
-    kind: Kind
-    meaning: str
-    group: str
-    thruster: str = ""
-    thruster_first: bool = False
-    thruster_kind: Kind | None = None
-    default_text: str = ""
-    pending: str = ""
-    secret: bool = False
-    empty_is_off: bool = False
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Every variable that may hold this setting, the one that wins first."""
-        bare = [name for name in (self.name, self.thruster) if name and not name.startswith("THRUST_")]
-        if self.thruster_first:
-            bare.reverse()
-        stems = [name.removeprefix("THRUST_") for name in (self.name, self.thruster) if name]
-        return tuple(dict.fromkeys([prefix + stem for prefix in PREFIXES for stem in stems] + bare))
-
-    def kind_in(self, variable: str) -> Kind:
-        """How the value of `variable`, one of `variables`, is read."""
-        if self.thruster_kind is not None and variable.endswith(self.thruster):
-            return self.thruster_kind
-        return self.kind
-
-    def text(self, value: object) -> str:
-        """`value` as it may be shown to whoever reads logs."""
-        return "(hidden)" if self.secret and value else self.kind.text(value)
-
-
-def _setting(name: str, kind: Kind, default: object, meaning: str, group: str, **rest: Any) -> Any:
-    setting = Setting(name, kind, meaning, group, **rest)
-    return field(default=default, repr=not setting.secret, metadata={"setting": setting})
-
 
 _LISTEN = "Ports and addresses"
 _WORKER = "Worker"
@@ -87,16 +40,17 @@ class Config:
     boot and shutdown timeouts. `host` None is all interfaces.
     """
 
-    port: int = _setting(
+    port: int = setting(
         "PORT",
         values.LISTEN_PORT,
         3000,
         "port that thrust listens on; if both names are set, HTTP_PORT wins",
         _LISTEN,
         thruster="HTTP_PORT",
+        default_text="3000; 80 with ACME",
         thruster_first=True,  # PORT is often set by the platform, HTTP_PORT only on purpose
     )
-    worker_port: int = _setting(
+    worker_port: int = setting(
         "THRUST_WORKER_PORT",
         values.PORT,
         3001,
@@ -104,7 +58,7 @@ class Config:
         _LISTEN,
         thruster="TARGET_PORT",
     )
-    host: str | None = _setting(
+    host: str | None = setting(
         "THRUST_HOST",
         values.HOST,
         None,
@@ -112,28 +66,28 @@ class Config:
         _LISTEN,
     )
 
-    restart: Restart = _setting(
+    restart: Restart = setting(
         "THRUST_RESTART",
         values.RESTART,
         Restart.NEVER,
         "never, or on-failure: start a crashed worker again, with back-off",
         _WORKER,
     )
-    health_path: str | None = _setting(
+    health_path: str | None = setting(
         "THRUST_HEALTH_PATH",
         values.URL_PATH,
         "/up",
         "path of health checks, answered also while the worker boots",
         _WORKER,
     )
-    boot_timeout_s: float = _setting(
+    boot_timeout_s: float = setting(
         "THRUST_BOOT_TIMEOUT",
         values.DURATION,
         60.0,
         "requests wait so long for a booting worker, then 503",
         _WORKER,
     )
-    shutdown_timeout_s: float = _setting(
+    shutdown_timeout_s: float = setting(
         "THRUST_SHUTDOWN_TIMEOUT",
         values.DURATION,
         8.0,
@@ -141,14 +95,14 @@ class Config:
         _WORKER,
     )
 
-    worker_timeout_s: float = _setting(
+    worker_timeout_s: float = setting(
         "THRUST_WORKER_TIMEOUT",
         values.DURATION,
         300.0,
         "wait so long for the first byte of the worker's response, then 504; 0: no limit",
         _LIMITS,
     )
-    idle_timeout_s: float = _setting(
+    idle_timeout_s: float = setting(
         "HTTP_IDLE_TIMEOUT",
         values.DURATION,
         120.0,
@@ -156,7 +110,7 @@ class Config:
         _LIMITS,
         thruster="HTTP_IDLE_TIMEOUT",
     )
-    read_timeout_s: float = _setting(
+    read_timeout_s: float = setting(
         "HTTP_READ_TIMEOUT",
         values.DURATION,
         30.0,
@@ -164,7 +118,7 @@ class Config:
         _LIMITS,
         thruster="HTTP_READ_TIMEOUT",
     )
-    write_timeout_s: float = _setting(
+    write_timeout_s: float = setting(
         "HTTP_WRITE_TIMEOUT",
         values.DURATION,
         30.0,
@@ -172,7 +126,7 @@ class Config:
         _LIMITS,
         thruster="HTTP_WRITE_TIMEOUT",
     )
-    max_request_body_bytes: int = _setting(
+    max_request_body_bytes: int = setting(
         "MAX_REQUEST_BODY",
         values.SIZE,
         0,
@@ -181,7 +135,7 @@ class Config:
         thruster="MAX_REQUEST_BODY",
     )
 
-    forward_headers: bool = _setting(
+    forward_headers: bool = setting(
         "FORWARD_HEADERS",
         values.SWITCH,
         True,
@@ -190,14 +144,14 @@ class Config:
         thruster="FORWARD_HEADERS",
         default_text="on without TLS, off with",
     )
-    trusted_proxies: "tuple[IPv4Network | IPv6Network, ...]" = _setting(
+    trusted_proxies: "tuple[IPv4Network | IPv6Network, ...]" = setting(
         "THRUST_TRUSTED_PROXIES",
         values.NETWORKS,
         (),
         "believe X-Forwarded-* only from these addresses and networks",
         _FORWARD,
     )
-    bad_gateway_page: Path = _setting(
+    bad_gateway_page: Path = setting(
         "BAD_GATEWAY_PAGE",
         values.FILE,
         Path("public/502.html"),
@@ -206,7 +160,7 @@ class Config:
         thruster="BAD_GATEWAY_PAGE",
     )
 
-    log_requests: bool = _setting(
+    log_requests: bool = setting(
         "LOG_REQUESTS",
         values.SWITCH,
         True,
@@ -214,21 +168,21 @@ class Config:
         _LOG,
         thruster="LOG_REQUESTS",
     )
-    log_format: LogFormat = _setting(
+    log_format: LogFormat = setting(
         "THRUST_LOG_FORMAT",
         values.LOG_FORMAT,
         LogFormat.AUTO,
         "json, text, or auto: text on a terminal",
         _LOG,
     )
-    log_exclude: tuple[str, ...] = _setting(
+    log_exclude: tuple[str, ...] = setting(
         "THRUST_LOG_EXCLUDE",
         values.URL_PATHS,
         (),
         "paths whose requests are not logged",
         _LOG,
     )
-    debug: bool = _setting(
+    debug: bool = setting(
         "DEBUG",
         values.SWITCH,
         False,
@@ -237,23 +191,21 @@ class Config:
         thruster="DEBUG",
     )
 
-    tls_certificate_path: Path | None = _setting(
+    tls_certificate_path: Path | None = setting(
         "SSL_CERT_PATH",
         values.FILE,
         None,
         "certificate chain (PEM); turns TLS on",
         _TLS,
-        pending="TLS",
     )
-    tls_key_path: Path | None = _setting(
+    tls_key_path: Path | None = setting(
         "SSL_KEY_PATH",
         values.FILE,
         None,
         "private key of the certificate (PEM)",
         _TLS,
-        pending="TLS",
     )
-    https_port: int | None = _setting(
+    https_port: int | None = setting(
         "HTTPS_PORT",
         values.PORT,
         None,
@@ -261,37 +213,47 @@ class Config:
         _TLS,
         thruster="HTTPS_PORT",
         default_text="443 with ACME",
-        pending="TLS",
     )
-    http2: Http2 = _setting(
+    tls: Tls = setting(
+        "THRUST_TLS",
+        values.TLS,
+        Tls.OFF,
+        "local: HTTPS on localhost, by a certificate authority made for this machine",
+        _TLS,
+    )
+    hsts_s: int | None = setting(
+        "THRUST_HSTS",
+        values.HSTS,
+        None,
+        "Strict-Transport-Security on answers over HTTPS: how long browsers shall insist on it",
+        _TLS,
+    )
+    http2: Http2 = setting(
         "THRUST_HTTP2",
         values.HTTP2,
         Http2.OFF,
         "1: offer HTTP/2 over TLS; auto: the same, if there is TLS",
         _TLS,
-        default_text="0; auto with TLS_DOMAIN",
-        pending="HTTP/2",
+        default_text="0; auto with TLS_DOMAIN or THRUST_TLS",
     )
-    h2c: bool = _setting(
+    h2c: bool = setting(
         "THRUST_H2C",
         values.SWITCH,
         False,
         "HTTP/2 without TLS, by prior knowledge, on PORT",
         _TLS,
         thruster="H2C_ENABLED",
-        pending="HTTP/2",
     )
 
-    acme_domains: tuple[str, ...] = _setting(
+    acme_domains: tuple[str, ...] = setting(
         "THRUST_ACME_DOMAIN",
         values.DOMAINS,
         (),
         "domains to get certificates for; turns TLS on",
         _ACME,
         thruster="TLS_DOMAIN",
-        pending="ACME",
     )
-    acme_directory: str = _setting(
+    acme_directory: str = setting(
         "ACME_DIRECTORY",
         values.HTTPS_URL,
         LETS_ENCRYPT,
@@ -299,47 +261,49 @@ class Config:
         _ACME,
         thruster="ACME_DIRECTORY",
         default_text="Let's Encrypt",
-        pending="ACME",
     )
-    acme_email: str | None = _setting(
+    acme_email: str | None = setting(
         "ACME_EMAIL",
         values.EMAIL,
         None,
         "where the certificate authority may write to",
         _ACME,
         thruster="ACME_EMAIL",
-        pending="ACME",
     )
-    eab_kid: str | None = _setting(
+    acme_profile: str | None = setting(
+        "THRUST_ACME_PROFILE",
+        values.TOKEN,
+        None,
+        "kind of certificate, one of those that the authority offers, such as shortlived",
+        _ACME,
+    )
+    eab_kid: str | None = setting(
         "EAB_KID",
         values.TOKEN,
         None,
         "external account: key identifier",
         _ACME,
         thruster="EAB_KID",
-        pending="ACME",
     )
-    eab_hmac_key: bytes | None = _setting(
+    eab_hmac_key: bytes | None = setting(
         "EAB_HMAC_KEY",
         values.BASE64,
         None,
         "external account: key, base64 in any spelling",
         _ACME,
         thruster="EAB_HMAC_KEY",
-        pending="ACME",
         secret=True,
     )
-    storage_path: Path = _setting(
+    storage_path: Path = setting(
         "STORAGE_PATH",
         values.FILE,
         Path("storage/thrust"),
         "folder for certificates and the account key",
         _ACME,
         thruster="STORAGE_PATH",
-        pending="ACME",
     )
 
-    cache_size_bytes: int = _setting(
+    cache_size_bytes: int = setting(
         "CACHE_SIZE",
         values.SIZE,
         64 * 2**20,
@@ -347,7 +311,7 @@ class Config:
         _CACHE,
         thruster="CACHE_SIZE",
     )
-    max_cache_item_size_bytes: int = _setting(
+    max_cache_item_size_bytes: int = setting(
         "THRUST_MAX_CACHE_ITEM_SIZE",
         values.SIZE,
         2**20,
@@ -355,7 +319,7 @@ class Config:
         _CACHE,
         thruster="MAX_CACHE_ITEM_SIZE",
     )
-    fingerprint: "re.Pattern[bytes] | bool" = _setting(
+    fingerprint: "re.Pattern[bytes] | bool" = setting(
         "THRUST_FINGERPRINT",
         values.FINGERPRINT,
         True,
@@ -363,7 +327,7 @@ class Config:
         _CACHE,
         empty_is_off=True,
     )
-    compression: tuple[str, ...] = _setting(
+    compression: tuple[str, ...] = setting(
         "THRUST_COMPRESSION",
         values.CODING_LIST,
         CODINGS,
@@ -372,7 +336,7 @@ class Config:
         thruster="GZIP_COMPRESSION_ENABLED",
         thruster_kind=values.CODING_SWITCH,
     )
-    compression_disable_on_auth: bool = _setting(
+    compression_disable_on_auth: bool = setting(
         "GZIP_COMPRESSION_DISABLE_ON_AUTH",
         values.SWITCH,
         False,
@@ -380,16 +344,16 @@ class Config:
         _CACHE,
         thruster="GZIP_COMPRESSION_DISABLE_ON_AUTH",
     )
-    compression_jitter_bytes: int = _setting(
+    compression_jitter_bytes: int = setting(
         "GZIP_COMPRESSION_JITTER",
-        values.SIZE,
+        values.JITTER,
         32,
         "compressed dynamic responses vary by up to so much (BREACH); 0: off",
         _CACHE,
         thruster="GZIP_COMPRESSION_JITTER",
     )
 
-    send_file_header: str | None = _setting(
+    send_file_header: str | None = setting(
         "THRUST_SEND_FILE_HEADER",
         values.FIELD_NAME,
         SEND_FILE_HEADER,
@@ -399,7 +363,7 @@ class Config:
         thruster_kind=values.FIELD_NAME_SWITCH,
         empty_is_off=True,
     )
-    send_file_roots: tuple[Path, ...] = _setting(
+    send_file_roots: tuple[Path, ...] = setting(
         "THRUST_SEND_FILE_ROOT",
         values.FOLDERS,
         (Path(),),
@@ -407,14 +371,14 @@ class Config:
         _FILES,
         default_text="the working directory",
     )
-    send_file_mapping: tuple[tuple[str, Path], ...] = _setting(
+    send_file_mapping: tuple[tuple[str, Path], ...] = setting(
         "THRUST_SEND_FILE_MAPPING",
         values.MAPPING,
         (),
         "URIs in X-Accel-Redirect and the folders that they stand for: /protected/=/data/",
         _FILES,
     )
-    static: tuple[tuple[str, Path], ...] = _setting(
+    static: tuple[tuple[str, Path], ...] = setting(
         "THRUST_STATIC",
         values.MOUNTS,
         (),
@@ -422,7 +386,7 @@ class Config:
         _FILES,
     )
 
-    admin_port: int | None = _setting(
+    admin_port: int | None = setting(
         "THRUST_ADMIN_PORT",
         values.ADMIN,
         None,
@@ -438,7 +402,7 @@ class Config:
 
     @property
     def serves_tls(self) -> bool:
-        return self.has_static_certificate or bool(self.acme_domains)
+        return self.has_static_certificate or bool(self.acme_domains) or self.tls is Tls.LOCAL
 
     @property
     def offers_http2(self) -> bool:
@@ -456,5 +420,5 @@ DEFAULTS = Config()
 
 def default_text(field_name: str) -> str:
     """The default of a Config field as the documentation shows it."""
-    setting = SETTINGS[field_name]
-    return setting.default_text or setting.text(getattr(DEFAULTS, field_name))
+    described = SETTINGS[field_name]
+    return described.default_text or described.text(getattr(DEFAULTS, field_name))

@@ -20,6 +20,8 @@ MAX_PORT = 65535
 MAX_DURATION_S = 365 * 24 * 3600.0  # a year: beyond any use here, and far below every timer's overflow
 MAX_SIZE_BYTES = 2**63 - 1  # the longest file a kernel can express
 
+MAX_JITTER_BYTES = 65536  # each response pays for it; some hundred bytes hide what a guess changes
+
 CODINGS = ("br", "zstd", "gzip")  # in order of preference
 SEND_FILE_HEADER = "X-Sendfile"
 LOOPBACK = "127.0.0.1"
@@ -46,6 +48,13 @@ class LogFormat(Enum):
     JSON = "json"
     TEXT = "text"
     AUTO = "auto"
+
+
+class Tls(Enum):
+    """Where certificates come from that no other setting names; LOCAL is a CA for this machine."""
+
+    OFF = "off"
+    LOCAL = "local"
 
 
 class Http2(Enum):
@@ -124,6 +133,14 @@ def parse_size_bytes(text: str) -> int:
     return size_bytes
 
 
+def parse_jitter_bytes(text: str) -> int:
+    """Bytes as in `parse_size_bytes`, at most MAX_JITTER_BYTES."""
+    jitter_bytes = parse_size_bytes(text)
+    if jitter_bytes > MAX_JITTER_BYTES:
+        raise ValueError
+    return jitter_bytes
+
+
 def show_size(size_bytes: int) -> str:
     """The size in the largest unit that leaves no fraction: `64MB`, `1000`."""
     for letters, unit_bytes in (("TB", 2**40), ("GB", 2**30), ("MB", 2**20), ("KB", 2**10)):
@@ -156,12 +173,20 @@ def parse_host_and_port(text: str) -> tuple[str | None, int] | None:
 
 
 def parse_domain(text: str) -> str:
-    """A host name in lower case: labels of letters, digits, `-` and `_`; names beyond ASCII as `xn--…`."""
+    """A host name in lower case: labels of letters, digits, `-` and `_`; names beyond ASCII as `xn--…`.
+
+    No top-level name consists of digits, so what ends in them is an IPv4 address.
+    """
     domain = text.lower()
     label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-    if len(domain) > 253 or not re.fullmatch(rf"{label}(\.{label})*", domain):
+    if len(domain) > 253 or not re.fullmatch(rf"{label}(\.{label})*", domain) or domain.rpartition(".")[2].isdigit():
         raise ValueError
     return domain
+
+
+def parse_domains(text: str) -> tuple[str, ...]:
+    """Host names with commas between them, each of them once."""
+    return tuple(dict.fromkeys(parse_list(parse_domain)(text)))
 
 
 def parse_path(text: str) -> str:
@@ -288,6 +313,20 @@ def parse_http2(text: str) -> Http2:
     return Http2.ON if parse_switch(text) else Http2.OFF
 
 
+def parse_tls(text: str) -> Tls:
+    """`local`, or a switch that says off."""
+    return Tls.OFF if text.lower() in _OFF else Tls(text.lower())
+
+
+def parse_hsts(text: str) -> int | None:
+    """Seconds for `on` (a year), for a number of them, or for a duration; None for `off`."""
+    if text.lower() in _ON | _OFF:
+        return int(MAX_DURATION_S) if parse_switch(text) else None
+    if re.fullmatch(r"[0-9]{1,9}", text):  # two years are usual, more than a duration may be
+        return int(text)
+    return int(parse_duration_s(text))
+
+
 def parse_list(parse: Callable[[str], T], separators: str = ",") -> Callable[[str], tuple[T, ...]]:
     """A parser for what stands between `separators`; blanks around it and empty members do not count."""
     between = re.compile(f"[{re.escape(separators)}]")
@@ -323,6 +362,7 @@ DURATION = Kind(
     parse_duration_s, "a duration such as 30, 30s, 500ms, 2m or 1h, at most a year", show_duration, "seconds"
 )
 SIZE = Kind(parse_size_bytes, "a size such as 65536, 64KB, 64MB or 1MiB", show_size, "bytes")
+JITTER = Kind(parse_jitter_bytes, "a size such as 32 or 1KB, at most 64KB", show_size, "bytes")
 FILE = Kind(Path, "a path")
 FOLDERS = Kind(parse_list(Path, ",:"), "folders with commas or colons between them", _show_list, empty="none")
 MOUNTS = Kind(
@@ -338,8 +378,8 @@ MAPPING = Kind(
     empty="none",
 )
 DOMAINS = Kind(
-    parse_list(parse_domain),
-    "host names with commas between them (no wildcards; names beyond ASCII as xn--…)",
+    parse_domains,
+    "host names with commas between them (no wildcards, no addresses; names beyond ASCII as xn--…)",
     _show_list,
 )
 NETWORKS = Kind(
@@ -362,6 +402,8 @@ FIELD_NAME_SWITCH = Kind(parse_field_name_switch, SWITCH.accepts)
 RESTART = Kind(parse_choice(Restart), "never or on-failure", _show_choice)
 LOG_FORMAT = Kind(parse_choice(LogFormat), "json, text or auto", _show_choice)
 HTTP2 = Kind(parse_http2, "1, 0 or auto", _show_choice)
+TLS = Kind(parse_tls, "local, for certificates on localhost, or off", _show_choice)
+HSTS = Kind(parse_hsts, "on (a year), off, a number of seconds, or a duration such as 12h", empty="off", unit="seconds")
 HTTPS_URL = Kind(parse_matching(r"https://[!-~]+"), "a URL that begins with https:// (RFC 8555 §6.1)")
 EMAIL = Kind(parse_matching(r"[^@\s,]+@[^@\s,]+"), "an e-mail address")
 TOKEN = Kind(parse_matching(r"[!-~]+"), "text without blanks")

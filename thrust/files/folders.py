@@ -8,14 +8,19 @@ already belong to another folder.
 import os
 import weakref
 
+from thrust.files.file_systems import is_local
+
 FOLDER_FLAGS = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 """With O_PATH, which macOS does not have, a folder that may be searched but not listed will do."""
 
 
 class Folder:
-    """The folder that `path` led to: `fd`, and `names`, the parts of its real path from `/` on."""
+    """The folder that `path` led to: `fd`, and `names`, the parts of its real path from `/` on.
 
-    __slots__ = ("__weakref__", "_identity", "fd", "names")
+    `is_local` says whether its file system opens files without asking anybody else.
+    """
+
+    __slots__ = ("__weakref__", "_identity", "fd", "is_local", "names")
 
     def __init__(self, path: bytes) -> None:
         """Raises OSError if there is no such folder."""
@@ -25,11 +30,12 @@ class Folder:
         # Not at exit: threads may still be at it, and the end of the process closes everything.
         weakref.finalize(self, os.close, self.fd).atexit = False
         self.names = names_of(real.rstrip(b"/"))
+        self.is_local = is_local(self.fd)
         self._identity = _identity(os.fstat(self.fd))
 
-    def is_at(self, path: bytes) -> bool:
-        """Whether `path` leads to this folder; raises OSError if it leads nowhere."""
-        return _identity(os.stat(path)) == self._identity
+    def is_same(self, stat: os.stat_result) -> bool:
+        """Whether `stat` is that of this folder."""
+        return _identity(stat) == self._identity
 
 
 Place = tuple[Folder, list[bytes]]

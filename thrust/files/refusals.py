@@ -23,6 +23,7 @@ class Refusal(Enum):
     NOT_REGULAR = "it is not a regular file"
     UNREADABLE = "permission denied"
     TOO_LONG = "the name is too long"
+    HIDDEN = "names that begin with a dot are not served"
     NUL = "the name contains NUL"
     LINKS = "too many symbolic links on the way"
     OVERLOAD = "the system has no resources left to open it"

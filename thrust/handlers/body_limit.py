@@ -3,6 +3,8 @@
 A declared length is judged before the worker hears of the request; chunked content while it passes.
 """
 
+from collections.abc import Awaitable
+
 from thrust.errors import BadMessage
 from thrust.http.headers import FieldLine
 from thrust.http.message import BodyStream, Handler, Request, Response
@@ -15,7 +17,7 @@ class BodyLimit:
         self._following = following
         self._max_bytes = max_bytes
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Passes the request on, or raises BadMessage with status 413."""
         body = request.body
         known_bytes = len(body) if isinstance(body, bytes) else request.content_length
@@ -23,7 +25,7 @@ class BodyLimit:
             raise too_large(known_bytes, self._max_bytes)
         if known_bytes is None and not isinstance(body, bytes):
             request.body = _LimitedBody(body, self._max_bytes)
-        return await self._following(request)
+        return self._following(request)
 
 
 def too_large(seen_bytes: int, max_bytes: int) -> BadMessage:

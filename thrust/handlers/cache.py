@@ -10,17 +10,18 @@ X-Cache says `hit`, `miss` or `bypass` as Thruster does; Cache-Status (RFC 9211)
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from thrust.cache.flights import Collector, Flight, Outcome, Place, Room
 from thrust.cache.freshness import Use, judge
 from thrust.cache.hints import Hints
-from thrust.cache.policy import FRESHNESS_FIELDS, invalidated_targets
-from thrust.cache.serving import Serving, not_modified
+from thrust.cache.policy import FRESHNESS_FIELDS
+from thrust.cache.serving import Serving, not_modified, nothing_stored, told
 from thrust.cache.store import Store
 from thrust.cache.stored import Key, StoredResponse
-from thrust.cache.visit import Rules, Visit, key_of
+from thrust.cache.visit import Rules, Visit, changed_keys, is_transient, key_of
 from thrust.coding.codec import CodingError
 from thrust.errors import ThrustError, UpstreamError
 from thrust.flow import start_task
@@ -33,7 +34,7 @@ FOLLOW_S = 5.0
 """How long a request waits for another's answer before it goes to the worker itself, as in nginx (proxy_cache_lock)."""
 
 COLLECTED_SHARE = 4
-"""A fourth of the budget, beside it, is for bodies that are still being collected; one always finds room."""
+"""A fourth of the budget, beside it, is for bodies that are still being collected, or not taken by their clients."""
 
 _METHODS = frozenset({b"GET", b"HEAD"})
 
@@ -41,28 +42,34 @@ _METHODS = frozenset({b"GET", b"HEAD"})
 _DECISIVE = PRECONDITIONS | {b"cache-control", b"if-range", b"pragma", b"range"}
 
 _ERRORS_FOR_STALE = frozenset({500, 502, 503, 504})  # RFC 5861 §4
-
-
-def told(x_cache: bytes, how: bytes) -> Sequence[FieldLine]:
-    """The lines that tell what the cache did."""
-    return (b"x-cache", x_cache), (b"cache-status", b"thrust; " + how)
-
-
 _NO_FRESHNESS = told(b"miss", b"fwd=uri-miss; detail=no-freshness")
+
+T = TypeVar("T")
 
 
 class Cache:
-    """Keeps in `store` what the worker, behind `following`, lets be kept."""
+    """Keeps in `store` what the worker, behind `following`, lets be kept.
 
-    def __init__(self, following: Handler, store: Store, serving: Serving, rules: Rules) -> None:
+    `is_ready` tells whether there is a worker to ask; without one, what is stale may help out (stale-if-error).
+    """
+
+    def __init__(
+        self,
+        following: Handler,
+        store: Store,
+        serving: Serving,
+        rules: Rules,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._following = following
         self._store = store
         self._serving = serving
         self._rules = rules
+        self._is_ready = is_ready
         self._room = Room(max(store.max_bytes // COLLECTED_SHARE, rules.max_item_bytes))
         self._flights: dict[Place, Flight] = {}
         self._hints = Hints()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def at_once(self, request: Request) -> Response | None:
         """The response to a plain request for something fresh, None if more has to be looked at or waited for."""
@@ -82,24 +89,25 @@ class Cache:
             exchange.cache = "hit"
         return response
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """A stored response if one may be used, else the worker's."""
         if request.method not in _METHODS:
-            return await self._pass_by(request, b"method")
+            return self._pass_by(request, b"method")
         if request.content_length != 0 or request.wants_upgrade:
-            return await self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
+            return self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
         key = request.cache_key or key_of(request)
         fields = dict(request.headers.lines)
         if self._hints.is_page(key) and _DECISIVE.isdisjoint(fields):
-            return await self._ask_again(request, key)
+            return self._ask_again(request, key)
         if not ORIGIN_PRECONDITIONS.isdisjoint(fields):
-            return await self._pass_by(request, b"request")  # RFC 9111 §4.3.2: for the worker to evaluate
-        return await self._visit(Visit(request, key, self._rules))
+            return self._pass_by(request, b"request")  # RFC 9111 §4.3.2: for the worker to evaluate
+        return self._visit(Visit(request, key, self._rules))
 
     async def _visit(self, visit: Visit) -> Response:
         while (response := await self._reuse(visit)) is None:
             if visit.directives is not None and visit.directives.only_if_cached:
-                return _nothing_stored(visit.request)
+                visit.request.exchange.cache, visit.request.exchange.cache_detail = "miss", "only-if-cached"
+                return nothing_stored()
             place = self._place_of(visit)
             visit.is_one_of_many = place[1] is not None
             if not visit.may_share or self._hints.is_unshared(place):
@@ -145,7 +153,7 @@ class Cache:
         try:
             return await self._serving.respond(stored, visit.request, (*others, *told(x_cache, how)))
         except CodingError as error:
-            self._store.remove(stored.key)
+            self._store.discard(stored)
             visit.request.exchange.error = f"the worker's stored content cannot be used: {error}"
             return await self._pass_by(visit.request, b"miss")
 
@@ -157,8 +165,9 @@ class Cache:
         return await self._respond(visit, stored, b"fwd=stale; fwd-status=%d; detail=stale-if-error" % status)
 
     async def _serve_after_failure(self, visit: Visit, stored: StoredResponse) -> Response | None:
-        """What is stale, without asking a worker that has just failed; None if it has not, or if that is forbidden."""
-        if self._hints.failure(visit.key) is None or not self._may_serve_stale(visit):
+        """What is stale, without asking a worker that has just failed or is not ready; None if that is forbidden."""
+        has_failed = self._hints.failure(visit.key) is not None or not self._is_ready()
+        if not has_failed or not self._may_serve_stale(visit):
             return None
         visit.request.exchange.cache_detail = "stale-if-error"
         how = b"hit; ttl=%d; detail=stale-if-error" % stored.validity.ttl_s(time.time())
@@ -177,23 +186,9 @@ class Cache:
         return response
 
     def _invalidate(self, request: Request, response: Response) -> None:
-        origin = request.origin
-        scheme, hosts = request.scheme, {request.authority}
-        if origin is not None:
-            scheme = origin.scheme
-            hosts.add(origin.host)  # as a proxy in front of us may say, and links are made of
-        for host in hosts:
-            for target in invalidated_targets(
-                request.method,
-                response.status,
-                response.headers,
-                scheme=scheme,
-                authority=host,
-                target=request.target,
-            ):
-                key = key_of(request, target)
-                self._store.remove(key)
-                self._hints.note_change(key)
+        for key in changed_keys(request, response):
+            self._store.remove(key)
+            self._hints.note_change(key)
 
     # Waiting for others
 
@@ -201,21 +196,30 @@ class Cache:
         return visit.key, self._store.variant(visit.key, visit.request.headers)
 
     async def _lead(self, visit: Visit, flight: Flight) -> Response:
-        """Asks the worker on behalf of all who want the same meanwhile."""
+        """Asks the worker on behalf of all who want the same meanwhile, also when the own client has left."""
         assert flight.place is not None
         self._flights[flight.place] = flight
         flight.is_second = visit.has_met_failure
+        flight.asking = asking = self._in_background(self._ask(visit, flight))
+        asking.add_done_callback(partial(self._has_asked, flight))
         try:
-            return await self._ask(visit, flight)
-        except UpstreamError as error:
+            await asyncio.wait((asking,))
+        except asyncio.CancelledError:
+            visit.request.send_interim = None  # there is nobody to be told
+            asking.add_done_callback(_close_answer)
+            flight.lose_client()
+            raise
+        return asking.result()
+
+    def _has_asked(self, flight: Flight, asking: "asyncio.Task[Response]") -> None:
+        """The worker has answered, or will not: unless a body is still being collected the flight is over."""
+        error = None if asking.cancelled() else asking.exception()
+        if isinstance(error, UpstreamError):
             flight.land(Outcome.FAILED, error)
-            raise
-        except ThrustError:  # a file that is not there: those who wait hear so by themselves, not one after the other
-            flight.land(Outcome.NOT_SHARED)
-            raise
-        finally:
-            if flight.collecting is None:
-                self._end(flight)
+        elif isinstance(error, ThrustError):
+            flight.land(Outcome.NOT_SHARED)  # a file that is not there: who waits hears so, not one after the other
+        if flight.collecting is None:
+            self._end(flight)
 
     def _end(self, flight: Flight) -> None:
         """Nobody joins this flight any more; those who wait hear how it ended, or that they have to ask themselves."""
@@ -296,7 +300,7 @@ class Cache:
         """What was stored is still right, and its fields are renewed (§4.3.4)."""
         response.close()
         if not visit.is_about(stored, response):
-            self._store.remove(stored.key)
+            self._store.discard(stored)
             visit.stored = None
             return await self._ask(visit, flight)
         how = b"fwd=%b; fwd-status=304" % visit.forward_reason
@@ -306,7 +310,7 @@ class Cache:
         if may_be_kept:
             flight.land(Outcome.STORED if visit.is_for_others(stored) else Outcome.NOT_SHARED)
         else:
-            self._store.remove(stored.key)
+            self._store.discard(stored)
         visit.request.exchange.cache_detail = "validated"
         cookies = [line for line in response.headers.lines if line[0] == b"set-cookie"]  # for this client alone
         return await self._respond(visit, stored, how, others=cookies)
@@ -317,17 +321,27 @@ class Cache:
         reason = visit.why_not_kept(response)
         if not reason:
             return await self._keep(visit, response, flight)
-        if visit.stored is not None and visit.may_share and response.status < 500:
-            self._store.remove(visit.key)  # the worker has something else to say now
+        stored = visit.stored
+        if stored is not None and visit.may_share and response.status < 500 and not visit.is_reusable(stored):
+            self._store.discard(stored)  # the worker has something else to say now
         flight.land(Outcome.NOT_SHARED)
+        self._note_unshared(visit, response, reason)
         return self._hand_out(visit, response, reason)
+
+    def _note_unshared(self, visit: Visit, response: Response, reason: str) -> None:
+        """Has later requests not wait for what is likely to be for one client again."""
+        if not visit.speaks_for_others(reason):
+            return
+        if visit.is_reusable(self._store.find(visit.key, visit.request.headers)):
+            return  # it was this client that got something of its own
+        self._hints.note_unshared(
+            self._place_of(visit), is_page=reason == "no-freshness", is_transient=is_transient(response.status)
+        )
 
     def _hand_out(self, visit: Visit, response: Response, reason: str) -> Response:
         """The worker's response, of which nothing is kept because of `reason`."""
         exchange = visit.request.exchange
         exchange.cache, exchange.cache_detail = "miss", reason
-        if visit.may_share and visit.may_lead and (reason == "too-large" or not visit.is_fingerprinted):
-            self._hints.note_unshared(self._place_of(visit), is_page=reason == "no-freshness")
         response.headers.lines += told(b"miss", b"fwd=%b; detail=%b" % (visit.forward_reason, reason.encode()))
         if not visit.is_known_already(response):
             return response
@@ -347,6 +361,9 @@ class Cache:
             how += b"stored" if exchange.cache_detail == "stored" else b"detail=" + exchange.cache_detail.encode()
             return await self._respond(visit, stored, how, x_cache=b"miss")
         assert not isinstance(body, Tunnel)
+        if self._room.free_bytes < (response.content_length or 1):
+            flight.land(Outcome.NOT_SHARED)
+            return self._hand_out(visit, response, "no-room")
         exchange.cache, exchange.cache_detail = "miss", "stored"
         collector = Collector(body, self._rules.max_item_bytes, self._room, on_close=flight.lose_client)
         kept = Response(response.status, Headers(list(response.headers.lines)))
@@ -410,7 +427,7 @@ class Cache:
         except ThrustError:
             pass  # it stays stale, and the next request tries again
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = start_task(asyncio.get_running_loop(), work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -420,9 +437,12 @@ class Cache:
         return f"<Cache {self._store!r}, {len(self._flights)} under way>"
 
 
-def _nothing_stored(request: Request) -> Response:
-    """The answer to `only-if-cached` (RFC 9111 §5.2.1.7)."""
-    request.exchange.cache, request.exchange.cache_detail = "miss", "only-if-cached"
-    lines = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-    body = b"Nothing that is stored may answer this request.\n"
-    return Response(504, Headers([*lines, *told(b"miss", b"detail=only-if-cached")]), body)
+def _close_answer(asking: "asyncio.Task[Response]") -> None:
+    """Gives up an answer whose client has left; its content may still be collected for others."""
+    if asking.cancelled():
+        return
+    error = asking.exception()
+    if error is None:
+        asking.result().close()
+    elif not isinstance(error, ThrustError):
+        asking.get_loop().call_exception_handler({"message": "a request failed for nobody", "exception": error})

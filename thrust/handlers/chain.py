@@ -4,7 +4,10 @@ A request goes down the list, its response comes back up. Each handler is an `as
 the next one, answers itself, or raises a ThrustError.
 
     identify      first, so that every line of the log, also that of a refusal, names the real client and the request
+    strict        above errors: their pages tell browsers to insist on HTTPS too
     errors        turns whatever fails below into a response with an honest page
+    acme          above https: a certificate authority asks over plain HTTP, before there is a certificate
+    https         before anything is done for a request that has to come again over HTTPS
     body_limit    before anything waits: a request that is too large costs nothing, not even a place in the queue
     health        before cache and hold: a probe asks the worker itself, and hears at once that it is not ready
     compression   above the cache, whose answers are coded already: each client gets what it accepts of one answer
@@ -14,12 +17,14 @@ the next one, answers itself, or raises a ThrustError.
     hold          keeps requests while no worker is ready
     forward       to the worker
 
-A hit in the cache has a shorter way, `Chain.at_once`, which is synchronous: identify, then cache. What lies between has
-nothing to say about a request without content that nobody has to work for.
+A hit in the cache has a shorter way, `Chain.at_once`, which is synchronous: identify, cache, strict on the way back.
+What else lies between has nothing to say about a request without content that nobody has to work for; nor has https,
+because nothing is stored that it has not let through.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from thrust.cache.fingerprint import recogniser
@@ -28,7 +33,9 @@ from thrust.cache.store import Store
 from thrust.cache.visit import Rules
 from thrust.config import Config
 from thrust.config.table import DEFAULTS
+from thrust.errors import ConfigError
 from thrust.files.confined import Roots
+from thrust.handlers.acme_challenge import AcmeChallenge, Answer
 from thrust.handlers.body_limit import BodyLimit
 from thrust.handlers.cache import Cache
 from thrust.handlers.compression import Compression
@@ -37,6 +44,7 @@ from thrust.handlers.files import Mount
 from thrust.handlers.forward import Forward
 from thrust.handlers.health import Health
 from thrust.handlers.hold import Hold
+from thrust.handlers.https_redirect import HttpsRedirect, StrictTransport
 from thrust.handlers.identify import Identify
 from thrust.handlers.send_file import ACCEL_REDIRECT, HideSendFile, Mappings, Paths, SendFile, offer_of
 from thrust.handlers.static import Static
@@ -54,21 +62,40 @@ class Chain:
     at_once: AtOnce | None
 
 
-def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnexpected) -> Chain:
-    """The whole chain in front of the worker that `pool` leads to."""
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Who knows which hosts are ours, which of them have a certificate by now, and what a challenge is answered."""
+
+    serves: Callable[[str], bool]
+    has_certificate: Callable[[str], bool]
+    challenge_answer: Answer | None = None
+
+
+def build(
+    config: Config,
+    pool: Pool,
+    pages: ErrorPages,
+    log_unexpected: LogUnexpected,
+    hosts: Hosts | None = None,
+) -> Chain:
+    """The whole chain in front of the worker that `pool` leads to.
+
+    With `hosts` plain HTTP is redirected to them.
+    """
     # Bound methods, because CPython calls those faster than instances with `__call__` (benchmark forward-1k).
     handler: Handler = Hold(Forward(pool).__call__, pool, patience_s=config.boot_timeout_s).__call__
-    handler = to_worker = _sending_files(handler, config)
+    handler = to_worker = _sending_files(handler, pool, config)
     recognise = recogniser(config.fingerprint)
     if config.static:
-        mounts = [Mount(path.encode(), os.fsencode(folder)) for path, folder in config.static]
+        with _named("THRUST_STATIC"):
+            mounts = [Mount(path.encode(), os.fsencode(folder)) for path, folder in config.static]
         handler = Static(handler, mounts, recognise).__call__
     codings = tuple(coding.encode() for coding in config.compression)
     cache: Cache | None = None
     if config.cache_size_bytes:
         store = Store(config.cache_size_bytes)
         rules = Rules(recognise, config.max_cache_item_size_bytes, codings)
-        cache = Cache(handler, store, Serving(store, codings), rules)
+        cache = Cache(handler, store, Serving(store, codings), rules, lambda: pool.is_open)
         handler = cache.__call__
     if codings:
         handler = Compression(
@@ -82,13 +109,27 @@ def build(config: Config, pool: Pool, pages: ErrorPages, log_unexpected: LogUnex
         handler = Health(handler, to_worker, pool, path=config.health_path).__call__
     if config.max_request_body_bytes:
         handler = BodyLimit(handler, max_bytes=config.max_request_body_bytes).__call__
+    if hosts is not None:
+        port = None if config.https_port == config.port else config.https_port
+        handler = HttpsRedirect(
+            handler,
+            port=port,
+            serves_host=hosts.serves,
+            health_path=config.health_path,
+            has_certificate=hosts.has_certificate,
+        ).__call__
+        if hosts.challenge_answer is not None:
+            handler = AcmeChallenge(handler, hosts.challenge_answer).__call__
     handler = Errors(handler, pages, log_unexpected).__call__
+    strict = None if config.hsts_s is None else StrictTransport(handler, max_age_s=config.hsts_s)
+    if strict is not None:
+        handler = strict.__call__
     identify = Identify(handler, trusts_clients=config.forward_headers, proxies=config.trusted_proxies)
-    return Chain(identify.__call__, None if cache is None else _from_memory(identify, cache))
+    return Chain(identify.__call__, None if cache is None else _from_memory(identify, cache, strict))
 
 
-def _sending_files(following: Handler, config: Config) -> Handler:
-    """X-Sendfile, or what takes its fields away while it is off."""
+def _sending_files(following: Handler, pool: Pool, config: Config) -> Handler:
+    """X-Sendfile, of which the worker is told, or what takes its fields away while it is off."""
     if config.send_file_header is None:
         return HideSendFile(following).__call__
     header = config.send_file_header.lower().encode()
@@ -96,26 +137,43 @@ def _sending_files(following: Handler, config: Config) -> Handler:
     if config.send_file_roots == DEFAULTS.send_file_roots:
         folders = _working_directory()
     if header == ACCEL_REDIRECT:
-        mounts = [Mount(uri.encode(), os.fsencode(path), folders) for uri, path in config.send_file_mapping]
-        return SendFile(following, header, Mappings(mounts), offer=offer_of(header, mounts)).__call__
-    roots = Roots(folders) if folders else None
-    return SendFile(following, header, Paths(roots), offer=offer_of(header) if folders else ()).__call__
+        with _named("THRUST_SEND_FILE_MAPPING or _ROOT"):
+            mounts = [Mount(uri.encode(), os.fsencode(path), folders) for uri, path in config.send_file_mapping]
+        pool.tell(offer_of(header, mounts) if mounts else ())
+        return SendFile(following, header, Mappings(mounts)).__call__
+    with _named("THRUST_SEND_FILE_ROOT"):
+        roots = Roots(folders) if folders else None
+    pool.tell(offer_of(header) if folders else ())
+    return SendFile(following, header, Paths(roots)).__call__
 
 
 def _working_directory() -> list[bytes]:
     """The working directory, and the link by which the shell got there: the app may name its files by either.
 
-    Empty in an image without WORKDIR, because nobody means the whole disk by default.
+    Empty in an image without WORKDIR, because nobody means the whole disk by default; and where the folder is gone or
+    out of our reach, because nobody asked for it.
     """
-    here, link = os.getcwdb(), os.environb.get(b"PWD", b"")
-    if here == b"/":
+    try:
+        here, link = os.getcwdb(), os.environb.get(b"PWD", b"")
+    except OSError:
+        return []
+    if here == b"/" or not os.path.isdir(here):
         return []
     return [here, link] if link != here and os.path.isabs(link) and os.path.realpath(link) == here else [here]
 
 
-def _from_memory(identify: Identify, cache: Cache) -> AtOnce:
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Has a ConfigError say whose value is wrong."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{setting}: {error}") from error
+
+
+def _from_memory(identify: Identify, cache: Cache, strict: StrictTransport | None) -> AtOnce:
     def at_once(request: Request) -> Response | None:
         identify.identify(request)
         return cache.at_once(request)
 
-    return at_once
+    return at_once if strict is None else strict.at_once(at_once)

@@ -6,6 +6,9 @@ everything is flushed, so that an event or a token of a language model is never 
 thread. Files are read and coded as a whole if they are small enough; others stay as they are, and are sent by the
 kernel. The lengths of what is coded here are blurred against BREACH (GZIP_COMPRESSION_JITTER), and requests with
 credentials may be left out altogether (GZIP_COMPRESSION_DISABLE_ON_AUTH).
+
+Parts (206) are never coded, and fit only to plain content: what a client holds of a coded one has a tag of its own, but
+the same Last-Modified.
 """
 
 import secrets
@@ -15,15 +18,16 @@ from thrust.coding.codings import compress_quickly, encoder
 from thrust.coding.compressible import MIN_BYTES, is_compressible
 from thrust.flow import compute
 from thrust.handlers.files import whole_content
-from thrust.http.coded import coded_lines, coded_trailers, forbids_transformation, varying_by_coding
-from thrust.http.conditions import IF_MATCH, IF_NONE_MATCH, confirmed_tag, for_worker
+from thrust.http.coded import coded_lines, coded_trailers, codings_for, forbids_transformation, varying_by_coding
+from thrust.http.conditions import CODINGS, IF_MATCH, IF_NONE_MATCH, IF_RANGE, confirmed_tag, for_worker
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import BodyStream, FileContent, Handler, Request, Response, Tunnel
-from thrust.http.negotiation import IDENTITY, accepted_codings
+from thrust.http.negotiation import IDENTITY
 
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-csrf-token"})  # those that Thruster looks at
 
 _TAGGED = frozenset({IF_MATCH, IF_NONE_MATCH})
+_RANGE = frozenset({IF_RANGE, b"range"})
 _VARY = (b"vary", b"accept-encoding")
 _WITHOUT_CONTENT = frozenset({101, 204, 205, 304})
 
@@ -55,42 +59,46 @@ class Compression:
             response = await self._with_plain_tags(request)
         if response.head_memo is not None or not _could_be_coded(request, response):
             return response
-        if isinstance(response.body, FileContent) and response.body.length > self._max_file_bytes:
+        if isinstance(response.body, FileContent) and _length_of_whole(response) > self._max_file_bytes:
             return response
         _vary(response.headers)
-        if b"accept-encoding" not in fields or response.status == 206:
+        if b"accept-encoding" not in fields:
             return response
         if self._spares_credentials and not _CREDENTIALS.isdisjoint(fields):
             return response
-        accepted = self._accepted(request)
+        accepted = codings_for(request.headers, self._codings)
+        if response.status == 206:
+            may_hold_coded = any(coding != IDENTITY for coding in accepted)
+            return await self._whole(request, response) if may_hold_coded and _is_by_date(request) else response
         if accepted and accepted[0] != IDENTITY:
             await self._code(request, response, accepted[0])
         return response
 
-    def _accepted(self, request: Request) -> Sequence[bytes]:
-        return accepted_codings(request.headers.get_all(b"accept-encoding"), self._codings)
+    async def _whole(self, request: Request, part: Response) -> Response:
+        """All of the content instead of a part that need not fit to what the client holds (RFC 9110 §13.1.5).
+
+        Last-Modified is the same for all codings, and therefore no strong validator here (§8.8.2.2).
+        """
+        part.close()
+        lines = request.headers.lines
+        request.headers.lines = [line for line in lines if line[0] not in _RANGE]
+        try:
+            return await self(request)
+        finally:
+            request.headers.lines = lines
 
     async def _with_plain_tags(self, request: Request) -> Response:
         """The response to the request as the worker understands it: it knows nothing of our entity-tags."""
         lines = request.headers.lines
-        request.headers.lines = for_worker(lines)
+        accepted = codings_for(request.headers, CODINGS)  # also one that we make no more, but the client still has
+        request.headers.lines = for_worker(lines, accepted)
         try:
             response = await self._following(request)
         finally:
             request.headers.lines = lines
         if response.status == 304:
-            self._restore_tag(request, response.headers)
+            _restore_tag(request, response.headers, accepted)
         return response
-
-    def _restore_tag(self, request: Request, headers: Headers) -> None:
-        """Puts the client's own tag into a 304: the worker has confirmed it by the name that it knows."""
-        for number, (name, etag) in enumerate(headers.lines):
-            if name == b"etag":
-                confirmed = confirmed_tag(request.headers, etag, self._accepted(request))
-                if confirmed != etag:
-                    headers.lines[number] = (name, confirmed)
-                    _vary(headers)
-                return
 
     async def _code(self, request: Request, response: Response, coding: bytes) -> None:
         if isinstance(response.body, FileContent):
@@ -139,6 +147,29 @@ class CodedStream:
 
     def _code(self, piece: bytes) -> bytes:
         return self._encoder.encode(piece) + self._encoder.flush()
+
+
+def _restore_tag(request: Request, headers: Headers, accepted: Sequence[bytes]) -> None:
+    """Puts the client's own tag into a 304: the worker has confirmed it by the name that it knows."""
+    for number, (name, etag) in enumerate(headers.lines):
+        if name == b"etag":
+            confirmed = confirmed_tag(request.headers, etag, accepted)
+            if confirmed != etag:
+                headers.lines[number] = (name, confirmed)
+                _vary(headers)
+            return
+
+
+def _is_by_date(request: Request) -> bool:
+    """Whether a part was asked for by the date of the whole, in a request that can be sent once more."""
+    dates = [value for value in request.headers.get_all(IF_RANGE) if not value.startswith((b'"', b"W/"))]
+    return bool(dates) and request.content_length == 0
+
+
+def _length_of_whole(response: Response) -> int:
+    """The length of the file that the response is, or is a part of."""
+    complete = response.headers.get(b"content-range", b"").rpartition(b"/")[2]
+    return int(complete) if complete.isdigit() else response.content_length or 0
 
 
 def _could_be_coded(request: Request, response: Response) -> bool:

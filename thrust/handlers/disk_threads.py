@@ -53,6 +53,7 @@ class DiskThreads(Executor):
             self._unfinished -= 1
         if error is not None:
             future.set_exception(error)
+            del error, future  # it knows this frame by its traceback: a circle, which would keep the job alive
         elif is_wanted:
             future.set_result(result)  # type: ignore[arg-type]
 

@@ -24,6 +24,7 @@ _WORDS = {
     413: "The request is larger than this site accepts.",
     414: "The address is longer than this site accepts.",
     417: "The request expects something that this site does not offer.",
+    421: "This site is not the one that the request is for.",
     431: "The request's header is larger than this site accepts.",
     500: "Something went wrong.",
     501: "The request asks for something that this site does not offer.",

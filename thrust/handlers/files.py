@@ -1,8 +1,9 @@
 """Responses made of files: what `send_file` and `static` have in common.
 
-A file is found and opened in a thread, since a disk may keep us waiting; `thrust/files` decides what may be opened and
-what is said about it. The content stays in the file, whatever its size: the server lets the kernel send it. Only those
-who need all of it, to keep it or to code it, read it by `whole_content`.
+`thrust/files` decides what may be opened and what is said about it. A file is found and opened in a thread, since a
+disk may keep us waiting, unless the kernel knows all names on the way. The content stays in the file, whatever its
+size: the server lets the kernel send it. Only those who need all of it, to keep it or to code it, read it by
+`whole_content`.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from thrust.errors import ThrustError
 from thrust.files.answer import Content, answer
 from thrust.files.confined import OpenedFile, Roots
 from thrust.files.refusals import FileRefused, Refusal
-from thrust.files.siblings import may_be_replaced, open_best
+from thrust.files.siblings import OpenFile, may_be_replaced, open_best
 from thrust.handlers.disk_threads import DiskThreads
 from thrust.http.conditions import IF_MATCH, for_worker
 from thrust.http.headers import FieldLine, Headers
@@ -74,7 +75,9 @@ async def file_response(
         headers = Headers(for_worker(headers.lines))
     elif may_have_others:
         accepted = accepted_codings(headers.get_all(b"accept-encoding"), CODINGS)
-    found = await in_disk_thread(partial(_Found, roots, path, accepted))
+    found = _found_at_once(roots, path, accepted)
+    if found is None:
+        found = await in_disk_thread(partial(_Found, roots.open, path, accepted))
     content = Content(found.file.stat, path, found.coding if may_have_others else None)
     described = answer(request.method, headers, content, time.time(), status=status, lines=lines)
     length = described.content_length
@@ -101,14 +104,14 @@ async def whole_content(content: FileContent) -> bytes:
 
 
 class _Found:
-    """A file that a thread has opened; closed unless somebody takes it, because the client may have left meanwhile."""
+    """A file that has been opened, maybe by a thread, whose client may have left meanwhile: closed unless taken."""
 
     __slots__ = ("coding", "file")
 
     file: OpenedFile
 
-    def __init__(self, roots: Roots, path: bytes, accepted: tuple[bytes, ...]) -> None:
-        self.file, self.coding = open_best(roots, path, accepted)
+    def __init__(self, open_file: OpenFile, path: bytes, accepted: tuple[bytes, ...]) -> None:
+        self.file, self.coding = open_best(open_file, path, accepted)
 
     def take(self) -> int:
         """The descriptor, which is the caller's from now on."""
@@ -118,3 +121,11 @@ class _Found:
     def __del__(self) -> None:
         if hasattr(self, "file"):
             self.file.close()
+
+
+def _found_at_once(roots: Roots, path: bytes, accepted: tuple[bytes, ...]) -> _Found | None:
+    """The file if nobody has to be waited for; else None. Raises FileRefused."""
+    try:
+        return _Found(roots.open_cached, path, accepted)
+    except BlockingIOError:
+        return None

@@ -5,6 +5,7 @@ framework with a list of allowed hosts refuses (Django answers 400). Such a prob
 Host that is a real domain name is left alone. While no worker is ready the probe hears 503 at once: it asks again.
 """
 
+from collections.abc import Awaitable
 from ipaddress import ip_address
 
 from thrust.http.message import Handler, Request, Response
@@ -22,7 +23,7 @@ class Health:
         self._pool = pool
         self._path = path.encode()
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Passes the request on; raises UpstreamError with status 503 for a probe that comes too early."""
         if request.target.startswith(self._path) and request.target.partition(b"?")[0] == self._path:
             if not self._pool.is_open:
@@ -31,8 +32,8 @@ class Health:
                 request.authority = PROBE_HOST
                 if request.origin is not None:
                     request.origin.host = PROBE_HOST
-            return await self._to_worker(request)
-        return await self._following(request)
+            return self._to_worker(request)
+        return self._following(request)
 
 
 def is_internal_name(authority: bytes) -> bool:

@@ -4,6 +4,7 @@ Bounded in number and time; beyond that 503 with Retry-After, so that the client
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from thrust.http.message import Handler, Request, Response
 from thrust.upstream.pool import Pool, not_ready
@@ -21,10 +22,12 @@ class Hold:
         self._patience_s = patience_s
         self._held = 0
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Passes the request on, or raises UpstreamError with status 503."""
-        if not self._pool.is_open:
-            await self._wait()
+        return self._following(request) if self._pool.is_open else self._pass_later(request)
+
+    async def _pass_later(self, request: Request) -> Response:
+        await self._wait()
         return await self._following(request)
 
     async def _wait(self) -> None:

@@ -9,7 +9,7 @@ because WSGI folds `X_Forwarded_For` and `X-Forwarded-For` into one.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -56,11 +56,11 @@ class Identify:
         self._harmless: set[bytes] = set()
         self._is_proxy = lru_cache(maxsize=4096)(self._is_in_networks)
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Passes the request on, identified."""
         if request.origin is None:
             self.identify(request)
-        return await self._following(request)
+        return self._following(request)
 
     def identify(self, request: Request) -> None:
         """Gives the request an origin, and takes away the fields that claimed one."""

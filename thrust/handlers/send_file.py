@@ -31,23 +31,15 @@ Locate = Callable[[bytes], Iterator[tuple[Roots, bytes]]]
 class SendFile:
     """Sends the files that the responses of `following` name in the field `header` (lower case)."""
 
-    def __init__(self, following: Handler, header: bytes, locate: Locate, *, offer: Sequence[FieldLine] = ()) -> None:
-        """`offer` are the fields by which the worker is told of all this."""
+    def __init__(self, following: Handler, header: bytes, locate: Locate) -> None:
         self._following = following
         self._header = header
         self._hidden = _FIELDS | {header}
         self._locate = locate
-        self._offer = list(offer)
 
     async def __call__(self, request: Request) -> Response:
         """The worker's response, or the file that it names; raises FileRefused."""
-        headers = request.headers
-        lines = headers.lines
-        headers.lines = lines + self._offer
-        try:
-            response = await self._following(request)
-        finally:
-            headers.lines = lines
+        response = await self._following(request)
         if self._hidden.isdisjoint(dict(response.headers.lines)):
             return response
         named = set(response.headers.get_all(self._header)) - {b""}
@@ -64,15 +56,13 @@ class SendFile:
     async def _send(self, request: Request, response: Response, named: bytes) -> Response:
         # Frameworks that always say what the type is can say nothing only by an empty one.
         lines = [line for line in response.headers.lines if line != (b"content-type", b"")]
-        missing: FileRefused | None = None
         for roots, path in self._locate(named):
             try:
                 return await file_response(request, roots, path, status=response.status, lines=lines)
             except FileRefused as error:
                 if error.refusal is not Refusal.MISSING:
                     raise
-                missing = missing or error
-        raise missing or FileRefused(named, Refusal.MISSING)
+        raise FileRefused(named, Refusal.MISSING)
 
 
 class HideSendFile:
@@ -98,7 +88,7 @@ class Paths:
     def __call__(self, named: bytes) -> Iterator[tuple[Roots, bytes]]:
         """The path as it is, then as it may be meant."""
         if self._roots is None:
-            raise FileRefused(named, Refusal.OUTSIDE, "the working directory is /: set THRUST_SEND_FILE_ROOT")
+            raise FileRefused(named, Refusal.OUTSIDE, "no working directory but /: set THRUST_SEND_FILE_ROOT")
         yield self._roots, named
         # mod_xsendfile decodes what it is given, so apps encode it. Not so that a name becomes a path: apps look for
         # slashes in what they have from a client.
@@ -107,6 +97,8 @@ class Paths:
             yield self._roots, decoded
         if (utf8 := _as_utf8(named)) is not None:
             yield self._roots, utf8
+        if named.startswith(b"=?"):
+            yield self._roots, _without_encoded_words(named)
 
 
 class Mappings:
@@ -134,6 +126,19 @@ def offer_of(header: bytes, mounts: Sequence[Mount] = ()) -> list[FieldLine]:
     if mounts:
         lines.append((b"x-accel-mapping", b", ".join(mount.folder + b"=" + mount.prefix for mount in mounts)))
     return lines
+
+
+def _without_encoded_words(value: bytes) -> bytes:
+    """The path that Django has put into encoded words (RFC 2047), as it does with what is not Latin-1."""
+    from email.errors import HeaderParseError
+    from email.header import decode_header
+
+    try:
+        parts = decode_header(value.decode("ascii"))
+        texts = [part if isinstance(part, str) else part.decode(charset or "ascii") for part, charset in parts]
+    except (HeaderParseError, LookupError, ValueError):
+        return value
+    return "".join(texts).encode()
 
 
 def _as_utf8(path: bytes) -> bytes | None:

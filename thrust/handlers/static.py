@@ -1,8 +1,9 @@
 """THRUST_STATIC: folders that are served without the worker.
 
 `/static:/app/staticfiles` serves the files beneath that folder under that path, to GET and HEAD. What is not there goes
-on to the worker, as does everything that is not plainly the name of a file: folders (there are no index files), names
-that begin with a dot, `..`, encoded slashes. Fingerprinted names are said to be immutable.
+on to the worker, as does everything that is not plainly the name of a file: folders (there are no index files), `..`,
+encoded slashes. Names that begin with a dot are refused, but for `.well-known` (RFC 8615): what lies beside the assets
+as `.git` or `.env` is nobody's business, not even by way of the worker. Fingerprinted names are said to be immutable.
 """
 
 import re
@@ -20,9 +21,10 @@ IMMUTABLE: FieldLine = (b"cache-control", b"public, max-age=31536000, immutable"
 # Links that lead astray: something for the operator to mend, as after `collectstatic --link`.
 _ASTRAY = frozenset({Refusal.OUTSIDE, Refusal.LINKS})
 
-# No names that a build tool gives: an encoded slash; after decoding an empty or dotted segment, backslash, control.
+# No names that a build tool gives: an encoded slash; once decoded an empty segment, `.`, `..`, a backslash, a control.
 _ENCODED_SLASH = re.compile(rb"%2[fF]")
-_UNUSUAL = re.compile(rb"(?:\A|/)(?:\.|/|\Z)|[\x00-\x1f\x7f\\]")
+_UNUSUAL = re.compile(rb"(?:\A|/)(?:\.?\.?(?:/|\Z))|[\x00-\x1f\x7f\\]")
+_HIDDEN = re.compile(rb"(?:\A\.(?!well-known/)|/\.)(?!\.?(?:/|\Z))")
 
 
 class Static:
@@ -43,14 +45,16 @@ class Static:
         return await self._following(request)
 
     async def _find(self, request: Request) -> Response | None:
-        """The file in the first folder that has it; raises FileRefused if it is there and cannot be read."""
+        """The file in the first folder that has it; raises FileRefused if it cannot be read, or begins with a dot."""
         path = request.target.partition(b"?")[0]
-        if _ENCODED_SLASH.search(path):
-            return None
         lines = [IMMUTABLE] if self._recognise(request.target) else []
         for mount in self._mounts:
+            if not path.startswith(mount.prefix):
+                continue
             name = unquote_to_bytes(path.removeprefix(mount.prefix))
-            if not path.startswith(mount.prefix) or _UNUSUAL.search(name):
+            if _HIDDEN.search(name):
+                raise FileRefused(path, Refusal.HIDDEN)
+            if _UNUSUAL.search(name) or _ENCODED_SLASH.search(path):
                 continue
             try:
                 return await file_response(request, mount.roots, mount.path_of(name), lines=lines)

@@ -7,6 +7,7 @@ the cache for one that it keeps, later for files.
 from thrust.http.conditions import etag_for
 from thrust.http.fields import cache_control
 from thrust.http.headers import FieldLine, Headers, tokens
+from thrust.http.negotiation import IDENTITY, accepted_codings
 
 # What was said of the content as it was: checksums (RFC 9530, RFC 3230), and that parts of it can be had.
 _OF_PLAIN_CONTENT = frozenset(
@@ -40,6 +41,16 @@ def varying_by_coding(lines: list[FieldLine]) -> list[FieldLine]:
     return [*others, (b"vary", b", ".join([*values, b"accept-encoding"]))]
 
 
+def codings_for(request_headers: Headers, offered: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Those of `offered` and identity in which a request may be answered, the best first (`accepted_codings`)."""
+    if b"cache-control" in request_headers and forbids_transformation(request_headers):
+        return (IDENTITY,)
+    return accepted_codings(request_headers.get_all(b"accept-encoding"), offered)
+
+
 def forbids_transformation(headers: Headers) -> bool:
-    """Whether the content has to stay as the worker made it (`no-transform`, RFC 9111 §5.2.2.6)."""
+    """Whether content has to stay as the worker made it (`no-transform`): says a response, or asks a request.
+
+    RFC 9111 §5.2.2.6 and §5.2.1.6.
+    """
     return b"no-transform" in cache_control(headers.get_all(b"cache-control"))

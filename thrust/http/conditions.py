@@ -37,7 +37,7 @@ _WITHOUT_SELECTION = frozenset({b"CONNECT", b"OPTIONS", b"TRACE"})
 
 # A tag may contain commas. Clients of sloppy servers send tags without quotes back; they count as they stand.
 _TAG = re.compile(rb'(?:W/)?"[^"]*+"|[^\s,]++')
-_OUR_PART = re.compile(rb'~(?:br|zstd|gzip)(?="?\Z)')
+_OUR_PART = re.compile(rb'~(br|zstd|gzip)(?="?\Z)')
 
 
 def evaluate(method: bytes, headers: Headers, etag: bytes | None, last_modified: bytes | None) -> int:
@@ -52,19 +52,24 @@ def evaluate(method: bytes, headers: Headers, etag: bytes | None, last_modified:
     if not _may_proceed(lines, etag, last_modified):  # steps 1 and 2
         return PRECONDITION_FAILED
     is_read = method in (b"GET", b"HEAD")
-    if not _is_unchanged(lines, etag, last_modified if is_read else None):  # steps 3 and 4
+    # Nothing is sent to who writes: all codings are of the one version that it must not overwrite.
+    if not _is_unchanged(lines, etag, last_modified if is_read else None, () if is_read else CODINGS):  # steps 3 and 4
         return GO_ON
     return NOT_MODIFIED if is_read else PRECONDITION_FAILED
 
 
-def is_not_modified(headers: Headers, etag: bytes | None, last_modified: bytes | None) -> bool:
+def is_not_modified(
+    headers: Headers, etag: bytes | None, last_modified: bytes | None, accepted: Sequence[bytes] = ()
+) -> bool:
     """Whether a GET or HEAD is answered with 304, by If-None-Match or else by If-Modified-Since.
 
     All that a cache evaluates (RFC 9111 §4.3.2); it goes to the worker with ORIGIN_PRECONDITIONS. Where the stored
-    response has no Last-Modified, the cache gives its Date as `last_modified`.
+    response has no Last-Modified, the cache gives its Date as `last_modified`. Beside the tag `etag` of what would be
+    sent those of the same version in one of the `accepted` codings count: whoever may choose the representation may
+    choose the one that the client has (RFC 9110 §12.1), but none that it could not read.
     """
     lines = [line for line in headers.lines if line[0] in PRECONDITIONS]
-    return bool(lines) and _is_unchanged(lines, etag, last_modified)
+    return bool(lines) and _is_unchanged(lines, etag, last_modified, accepted)
 
 
 def may_use_range(headers: Headers, etag: bytes | None, last_modified: bytes | None, date: bytes | None) -> bool:
@@ -104,7 +109,7 @@ def confirmed_tag(headers: Headers, etag: bytes, accepted: Sequence[bytes]) -> b
 
     Of several it is that of the first of the `accepted` codings, because a cache takes it for the one to send.
     """
-    known = [tag for tag in _tags(headers.get_all(IF_NONE_MATCH)) if _opaque(tag) == _opaque(etag)]
+    known = [tag for tag in _tags(headers.get_all(IF_NONE_MATCH)) if _confirms(tag, etag, accepted)]
     plain = etag_without_coding(etag)
     for coding in accepted:
         if (tag := etag_for(plain, coding)) in known:
@@ -112,26 +117,30 @@ def confirmed_tag(headers: Headers, etag: bytes, accepted: Sequence[bytes]) -> b
     return known[0] if known else etag
 
 
-def strip_codings(value: bytes) -> bytes:
-    """A list of tags with our part taken off each of them; everything else stays byte for byte."""
+def strip_codings(value: bytes, codings: Sequence[bytes] = CODINGS) -> bytes:
+    """A list of tags with our part taken off if it names one of `codings`; everything else stays byte for byte."""
     if value.find(b"~") < 0:
         return value
-    return _TAG.sub(lambda match: etag_without_coding(match[0]), value)
+    return _TAG.sub(
+        lambda match: etag_without_coding(match[0]) if _our_coding(match[0]) in codings else match[0], value
+    )
 
 
-def for_worker(lines: list[FieldLine]) -> list[FieldLine]:
+def for_worker(lines: list[FieldLine], accepted: Sequence[bytes] = CODINGS) -> list[FieldLine]:
     """The field lines of a request with the tags that the worker knows; `lines` itself if nothing changes.
 
-    If-None-Match always. If-Match only without Range, and If-Range never: the worker would answer with a part of the
-    uncoded content, and the client would join it to what it holds of the coded one. As they are, such tags match
-    nothing, and the client starts anew.
+    In If-None-Match only those of `accepted` codings: what the client can no longer read must not be confirmed. In
+    If-Match only without Range, and in If-Range never: the worker would answer with a part of the uncoded content, and
+    the client would join it to what it holds of the coded one. As they are, such tags match nothing, and the client
+    starts anew.
     """
     names = {name for name, value in lines if value.find(b"~") >= 0} & {IF_MATCH, IF_NONE_MATCH}
     if IF_MATCH in names and any(name == b"range" for name, _ in lines):
         names.discard(IF_MATCH)
     if not names:
         return lines
-    return [(name, strip_codings(value)) if name in names else (name, value) for name, value in lines]
+    codings = {IF_MATCH: CODINGS, IF_NONE_MATCH: accepted}
+    return [(name, strip_codings(value, codings[name])) if name in names else (name, value) for name, value in lines]
 
 
 def _may_proceed(lines: list[FieldLine], etag: bytes | None, last_modified: bytes | None) -> bool:
@@ -143,24 +152,41 @@ def _may_proceed(lines: list[FieldLine], etag: bytes | None, last_modified: byte
     return at_s is None or modified_s is None or modified_s <= at_s
 
 
-def _is_unchanged(lines: list[FieldLine], etag: bytes | None, last_modified: bytes | None) -> bool:
-    """Steps 3 and 4: If-None-Match, weakly and whatever our coding, or else If-Modified-Since."""
+def _is_unchanged(
+    lines: list[FieldLine], etag: bytes | None, last_modified: bytes | None, accepted: Sequence[bytes]
+) -> bool:
+    """Steps 3 and 4: If-None-Match, weakly and in whichever of the `accepted` codings, or else If-Modified-Since."""
     known = [value for name, value in lines if name == IF_NONE_MATCH]
     if not known:
         at_s, modified_s = _dates(lines, IF_MODIFIED_SINCE, last_modified)
         return at_s is not None and modified_s is not None and modified_s <= at_s
     if etag is None or known == [b"*"]:
         return known == [b"*"]
-    return known[0] == etag or _opaque(etag) in {_opaque(tag) for tag in _tags(known)}
+    return known[0] == etag or any(_confirms(tag, etag, accepted) for tag in _tags(known))
 
 
 def _tags(values: list[bytes]) -> list[bytes]:
     return _TAG.findall(b",".join(values))
 
 
-def _opaque(etag: bytes) -> bytes:
-    """What the weak comparison compares (§8.8.3.2), without our part."""
-    return etag_without_coding(etag.removeprefix(b"W/"))
+def _confirms(tag: bytes, etag: bytes, accepted: Sequence[bytes]) -> bool:
+    """Whether a client that has `tag` has the version called `etag`, in that coding or one of `accepted`.
+
+    A tag without our part always does. It is the worker's own, in whatever coding the worker has sent it; and plain
+    content, which it may stand for as well, is acceptable to all but those few who say `identity;q=0`.
+    """
+    tag, etag = tag.removeprefix(b"W/"), etag.removeprefix(b"W/")  # the weak comparison (§8.8.3.2)
+    if tag == etag:
+        return True
+    if etag_without_coding(tag) != etag_without_coding(etag):
+        return False
+    coding = _our_coding(tag)
+    return coding is None or coding in accepted
+
+
+def _our_coding(tag: bytes) -> bytes | None:
+    match = _OUR_PART.search(tag)
+    return match[1] if match else None
 
 
 def _dates(lines: list[FieldLine], name: bytes, last_modified: bytes | None) -> tuple[int | None, int | None]:

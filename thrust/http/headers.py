@@ -45,7 +45,8 @@ _FORBIDDEN_IN_TRAILERS = HOP_BY_HOP | {
     b"x-request-id",
     b"x-request-start",
 }
-_FORBIDDEN_PREFIXES_IN_TRAILERS = (b"x-accel-", b"x-forwarded-", b"x-sendfile")
+_FORBIDDEN_PREFIXES_IN_TRAILERS = (b"x-accel-", b"x-forwarded-", b"x-lighttpd-send-file", b"x-sendfile")
+_FILE_PREFIXES = (b"x-accel-", b"x-lighttpd-send-file", b"x-sendfile")
 
 
 class Headers:
@@ -102,6 +103,11 @@ def may_be_trailer(name: bytes) -> bool:
     return (
         name not in _FORBIDDEN_IN_TRAILERS and not name.startswith(_FORBIDDEN_PREFIXES_IN_TRAILERS) and b"_" not in name
     )
+
+
+def names_file(name: bytes) -> bool:
+    """Whether a field called `name` (lower case) is one by which an app tells the path of a file: not for clients."""
+    return name.startswith(_FILE_PREFIXES)
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:

@@ -264,7 +264,7 @@ class Response:
     Response calls `close`.
     """
 
-    __slots__ = ("body", "content_length", "head_memo", "headers", "status")
+    __slots__ = ("body", "content_length", "field_block_memo", "head_memo", "headers", "status")
 
     def __init__(
         self,
@@ -275,6 +275,8 @@ class Response:
     ) -> None:
         self.head_memo: bytes | None = None
         """b"" if this very response will be sent again: a server may keep here what it has made of its head."""
+        self.field_block_memo = b""
+        """The same for HTTP/2, whose heads look different; kept if `head_memo` is not None."""
         self.status = status
         self.headers = headers
         self.body = body

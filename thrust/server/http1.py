@@ -44,11 +44,13 @@ class Http1Connection(ClientConnection):
         "_ignores_input",
         "_is_event_stream",
         "_reader",
+        "_scheme",
         "_task",
     )
 
-    def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, front: Front, loop: asyncio.AbstractEventLoop, scheme: bytes = b"http") -> None:
         super().__init__(front, loop)
+        self._scheme = scheme
         self._heads = HeadBuffer(BadMessage, head_too_large)
         self._head: RequestHead | None = None
         """The request that a task answers; None between requests."""
@@ -77,16 +79,16 @@ class Http1Connection(ClientConnection):
             self._refuse(error)
 
     def _receive_head(self, data: bytes) -> None:
-        was_idle = self._heads.is_empty
         head_bytes = self._heads.cut(data)
         if head_bytes is None:
-            if was_idle:
+            if self._heads.was_empty:
                 self._read_deadline.set(self._front.timeouts.read_s)
             return
         self._exchange = exchange = Exchange(self.peer_address, time.time(), time.perf_counter())
         head = self._front.parser.parse(head_bytes)
         self._read_deadline.clear()
         head.exchange = exchange
+        head.scheme = self._scheme
         _describe(exchange, head)
         if head.content_length != 0:
             head.body = self._begin_body(head, exchange, self._heads.rest)

@@ -17,20 +17,23 @@ BACKLOG = 2048
 """Connections that may wait to be accepted; the kernel's own limit (somaxconn) applies too. nginx uses 511."""
 
 
-def bind(host: str | None, port: int) -> list[socket.socket]:
-    """Listening sockets for `port` on `host`, or on all interfaces, IPv4 and IPv6. Raises ListenError."""
+def bind(host: str | None, port: int, setting: str = "PORT") -> list[socket.socket]:
+    """Listening sockets for `port` on `host`, or on all interfaces, IPv4 and IPv6.
+
+    Raises ListenError, whose sentence tells to change `setting` if the port cannot be had.
+    """
     if host is None:
-        return _bind_everywhere(port)
+        return _bind_everywhere(port, setting)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ListenError(f"cannot listen on {host}: {error.strerror or error}") from error
     addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
-    return _bind_all([(family, str(address[0]), port) for family, address in addresses])
+    return _bind_all([(family, str(address[0]), port) for family, address in addresses], setting)
 
 
-def _bind_everywhere(port: int) -> list[socket.socket]:
-    listening = _bind_all([(socket.AF_INET, "0.0.0.0", port)])
+def _bind_everywhere(port: int, setting: str) -> list[socket.socket]:
+    listening = _bind_all([(socket.AF_INET, "0.0.0.0", port)], setting)
     port = listening[0].getsockname()[1]
     try:
         return [*listening, _bind_one(socket.AF_INET6, "::", port)]
@@ -39,10 +42,10 @@ def _bind_everywhere(port: int) -> list[socket.socket]:
         if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT):
             return listening
         listening[0].close()
-        raise _listen_error(error, "::", port) from error
+        raise _listen_error(error, "::", port, setting) from error
 
 
-def _bind_all(wanted: Sequence[tuple[int, str, int]]) -> list[socket.socket]:
+def _bind_all(wanted: Sequence[tuple[int, str, int]], setting: str) -> list[socket.socket]:
     listening: list[socket.socket] = []
     for family, host, port in wanted:
         try:
@@ -50,7 +53,7 @@ def _bind_all(wanted: Sequence[tuple[int, str, int]]) -> list[socket.socket]:
         except OSError as error:
             for opened in listening:
                 opened.close()
-            raise _listen_error(error, host, port) from error
+            raise _listen_error(error, host, port, setting) from error
     return listening
 
 
@@ -70,12 +73,12 @@ def _bind_one(family: int, host: str, port: int) -> socket.socket:
     return opened
 
 
-def _listen_error(error: OSError, host: str, port: int) -> ListenError:
+def _listen_error(error: OSError, host: str, port: int, setting: str) -> ListenError:
     hint = ""
     if error.errno == errno.EADDRINUSE:
-        hint = "; another program listens there, stop it or set PORT"
+        hint = f"; another program listens there, stop it or set {setting}"
     elif error.errno == errno.EACCES:
-        hint = "; ports below 1024 need privileges, set PORT to a higher one"
+        hint = f"; ports below 1024 need privileges, set {setting} to a higher one"
     elif error.errno == errno.EADDRNOTAVAIL:
         hint = "; THRUST_HOST has to be an address of this machine"
     return ListenError(f"cannot listen on {host} port {port}: {error.strerror}{hint}")
@@ -92,15 +95,18 @@ class Listener:
         connect: Callable[[], asyncio.Protocol],
     ) -> None:
         self._loop = loop
-        self._sockets = sockets
         self._front = front
-        self._connect = connect
+        self._ports = [(listening, connect) for listening in sockets]
         self._servers: list[asyncio.Server] = []
+
+    def add(self, sockets: Sequence[socket.socket], connect: Callable[[], asyncio.Protocol]) -> None:
+        """Another port, whose connections are `connect`'s; before `start`."""
+        self._ports += [(listening, connect) for listening in sockets]
 
     async def start(self) -> None:
         """Begins to accept."""
-        for listening in self._sockets:
-            server = await self._loop.create_server(self._connect, sock=listening, backlog=BACKLOG)
+        for listening, connect in self._ports:
+            server = await self._loop.create_server(connect, sock=listening, backlog=BACKLOG)
             self._servers.append(server)
 
     def stop_accepting(self) -> None:
@@ -130,4 +136,4 @@ class Listener:
             connection.abort()
 
     def __repr__(self) -> str:
-        return f"<Listener {len(self._sockets)} sockets, {len(self._front.connections)} connections>"
+        return f"<Listener {len(self._ports)} sockets, {len(self._front.connections)} connections>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from thrust.errors import StaleConnection, ThrustError, UpstreamError
 from thrust.flow import BodyBuffer, Deadline, WriteGate, start_task
-from thrust.http.headers import Headers
+from thrust.http.headers import Headers, names_file
 from thrust.http.message import BodyStream, Request, Response, Tunnel
 from thrust.upstream.request_head import request_head
 from thrust.wire.http1.bodies import BodyReader, ChunkedReader, FixedLengthReader, UntilCloseReader
@@ -110,7 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._interim_count = self._stalled_bytes = 0
         self._answer = answer = self._loop.create_future()
         self._deadline.set(self._pool.answer_timeout_s)
-        head, body = request_head(request), request.body
+        head, body = request_head(request, self._pool.told), request.body
         if isinstance(body, bytes):
             self._request_sent = True
             self._transport.write(head + body)
@@ -192,23 +192,23 @@ class UpstreamConnection(asyncio.Protocol):
             if request.expects_continue:
                 self._send_continue()
         elif request.send_interim is not None:
-            request.send_interim(head.status, head.lines.copy())
+            request.send_interim(head.status, [line for line in head.lines if not names_file(line[0])])
 
     def _receive_final(self, head: ResponseHead, data: bytes) -> None:
         request = cast(Request, self._request)
-        self._stop_continue_timer()
         self._keep_alive = head.keep_alive
         response = Response(head.status, Headers(head.lines.copy()), b"", head.content_length)
+        if data and head.content_length == len(data) and request.method != b"HEAD" and head.status != 304:
+            # The common response: it came in one piece (benchmark forward-1k).
+            response.body = data
+            self._answer_with(response)
+            return
+        self._stop_continue_timer()
         if not has_body(head.status, request.method):
             # Some servers send a body all the same, perhaps a little later (Waitress after HEAD). As the beginning of
             # the next response it would reach another client, so nothing that may be followed by one is reused.
             announces_body = request.method == b"HEAD" or head.is_chunked or bool(head.content_length)
             self._keep_alive = head.keep_alive and not announces_body and not data
-            self._answer_with(response)
-            return
-        if head.content_length == len(data):
-            # The common response: it came in one piece (benchmark forward-1k).
-            response.body = data
             self._answer_with(response)
             return
         reader = _reader_for(head)
@@ -223,7 +223,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._silence_limit_s = 0.0 if response.is_event_stream else self._pool.answer_timeout_s
         self._deadline.set(self._silence_limit_s)
         self._reader = reader
-        self._body = response.body = BodyBuffer(self._loop, self, self.abort)
+        ends_with_connection = isinstance(reader, UntilCloseReader)
+        self._body = response.body = BodyBuffer(self._loop, self, self.abort, ends_with_connection=ends_with_connection)
         self._heads.rest = b""
         self._resolve(response)
         if not self.is_closed:
@@ -232,7 +233,12 @@ class UpstreamConnection(asyncio.Protocol):
     def _answer_with(self, response: Response) -> None:
         """Gives out a complete response, after the connection is free for the next exchange."""
         answer, self._answer = self._answer, None
-        self._finish()
+        if self._spare is None and self._keep_alive and not self._transport.is_closing():
+            self._request = None  # all that there is to forget where no body was sent
+            self._deadline.clear()
+            self._pool.put_back(self)
+        else:
+            self._finish()
         if answer is not None and not answer.done():
             answer.set_result(response)
 

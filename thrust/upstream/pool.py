@@ -6,11 +6,14 @@ Sized by need: a request takes the connection that was idle last, or dials. The 
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 from thrust.errors import UpstreamError
+from thrust.http.headers import FieldLine
 from thrust.upstream.connection import UpstreamConnection
 from thrust.wire.http1.responses import ResponseParser
+from thrust.wire.http1.writing import field_lines
 
 WORKER_HOST = "127.0.0.1"
 
@@ -35,6 +38,8 @@ class Pool:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, answer_timeout_s: float) -> None:
         self.answer_timeout_s = answer_timeout_s
         self.port: int | None = None
+        self.told = b""
+        """Field lines that every request tells the worker about us."""
         self._loop = loop
         self._parser = ResponseParser()
         self._idle: list[UpstreamConnection] = []
@@ -50,6 +55,10 @@ class Pool:
     def is_open(self) -> bool:
         """Whether a worker is ready."""
         return self.port is not None
+
+    def tell(self, lines: Sequence[FieldLine]) -> None:
+        """From now on every request carries these field lines besides its own."""
+        self.told = field_lines(lines)
 
     def open(self, port: int) -> None:
         """From now on requests go to the worker on `port`; idle connections to another are closed."""

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from thrust.worker.wsgi import Receive, Scope, Send
+    from thrust.worker.wsgi import Message, Receive, Scope, Send
 
 FAILED = 1
 LOOPBACK = "127.0.0.1"
@@ -37,6 +37,7 @@ class Defaults:
 
     workers = 0  # serve in this process: stdin stays usable for breakpoint(), one interpreter less
     loglevel = "WARNING"  # "Running on http://127.0.0.1:3001" would name a port that no browser shall use
+    include_date_header = False  # the front adds one where the app has none; some frameworks have
     h11_max_incomplete_size = 128 * 1024  # bytes of a request head: the front's 64 KB and what it adds
 
 
@@ -231,6 +232,8 @@ class BehindThrust:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] in ("http", "websocket") and (scope.get("client") or ("",))[0] == LOOPBACK:
+            if field := dict(scope["headers"]).get(b"x-sendfile-type"):
+                send = without_length_of_file(send, field.lower())
             scope = as_seen_by_front(scope)
         await self._app(scope, receive, send)
 
@@ -248,6 +251,23 @@ def as_seen_by_front(scope: "Scope") -> "Scope":
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
         seen["headers"] = [(b"host", host.encode("latin-1")), *others]
     return seen
+
+
+def without_length_of_file(send: "Send", field: bytes) -> "Send":
+    """A `send` that drops Content-Length where the response names a file in `field` (lower case).
+
+    Frameworks announce the file's length there and send nothing, which Hypercorn would log as an error.
+    """
+
+    async def sending(message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            lines = list(message["headers"])
+            if any(name.lower() == field for name, _ in lines):
+                kept = [line for line in lines if line[0].lower() != b"content-length"]
+                message = {**message, "headers": kept}
+        await send(message)
+
+    return sending
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ descriptors were handed to thrust on purpose; signals and limits are as if thrus
 Deaths are learned from SIGCHLD, never by asking now and then. `asyncio.subprocess` is not used: its watchers start a
 thread per process, do not see a process that has merely stopped, and cannot bury the orphans that PID 1 inherits.
 
-Not here: when to start and to stop (`supervisor`), and what to do about a stopped worker (`terminal`).
+Not here: when to start (`supervisor`), how to end (`workforce`), and what to do about a stopped worker (`terminal`).
 """
 
 import asyncio

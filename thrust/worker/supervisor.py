@@ -1,4 +1,4 @@
-"""The life of the worker: started, held for, replaced, started again, stopped. Decides; `system` does.
+"""The life of the worker: started, held for, replaced, started again, stopped. Decides; `workforce` and `system` do.
 
 `service` makes one Supervisor, implements WorkerEvents, and gets from `run` the code with which thrust exits. The story
 is a state machine: a state says what is true and which worker it is true of, and one method per state waits for what
@@ -12,17 +12,19 @@ What comes from outside (stop, replace) is a future that every state waits for b
 no callbacks that change the state behind the back of the method that is waiting. Only one new worker is in the making
 at any time; a wish to replace that comes meanwhile is remembered, once.
 
-Not here: signals of thrust itself and the draining of clients (`service`), HTTP of any kind.
+Not here: how a worker is brought to its end (`workforce`), which end is a failure (`restarts`), signals of thrust
+itself and the draining of clients (`service`), HTTP of any kind.
 """
 
 import asyncio
-import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, assert_never
 
 from thrust.errors import WorkerError, WorkerNotStarted
 from thrust.worker.process import EventLog, Exit, Process, fixes_port
+from thrust.worker.restarts import Restarts
 from thrust.worker.system import System
+from thrust.worker.workforce import KILLED_S, Workforce
 
 if TYPE_CHECKING:
     from thrust.worker.diagnosis import Finding
@@ -30,28 +32,8 @@ if TYPE_CHECKING:
 DIAGNOSE_AFTER_S = 3.0
 """A worker that is silent for so long may have been told the wrong port; nearly all servers boot faster."""
 
-DRAIN_OLD_S = 30.0
-"""How long a replaced worker may go on with the exchanges that it has begun; gunicorn's graceful_timeout."""
-
 DRAIN_FIRST_S = 5.0
-"""The same when the new worker cannot start before the old one is gone, and requests wait for it."""
-
-STOP_OLD_S = 10.0
-"""From SIGTERM to SIGKILL for a replaced worker; Docker's grace period."""
-
-LEFTOVERS_S = 2.0
-"""From SIGTERM to SIGKILL for processes that a dead worker has left behind."""
-
-KILLED_S = 1.0
-"""How long SIGKILL may take. Only a process stuck in the kernel needs longer, and waiting does not help it."""
-
-GROUP_CHECK_S = 0.02
-"""Pause between looks at a process group without its leader: nobody is told when it becomes empty."""
-
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-STABLE_AFTER_S = 60.0
-"""Restarts: the pause doubles from the first to the longest; a worker that lived this long starts over."""
+"""How long a replaced worker may go on if the next one cannot start before it is gone, and requests wait for that."""
 
 
 class WorkerEvents(Protocol):
@@ -113,19 +95,6 @@ class Over(NamedTuple):
 State = Starting | Booting | Serving | Replacing | Pausing | Over
 
 
-class Backoff:
-    """How long to wait before a failed worker is started again."""
-
-    def __init__(self) -> None:
-        self._next_s = FIRST_PAUSE_S
-
-    def next_pause_s(self, uptime_s: float) -> float:
-        """Seconds to wait after a worker that lived `uptime_s`: 0.5, 1, 2, … 30, and 0.5 again after a long life."""
-        pause_s = FIRST_PAUSE_S if uptime_s >= STABLE_AFTER_S else self._next_s
-        self._next_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        return pause_s
-
-
 class Supervisor:
     """Runs `command` as the worker, once (`run`). To be made with the loop running, in the main thread."""
 
@@ -153,21 +122,19 @@ class Supervisor:
             environ,
             public_port=public_port,
             nofile_soft_limit=nofile_soft_limit,
-            workers=lambda: self._workers,
+            workers=lambda: self._workforce.members,
             log=log,
         )
+        self._workforce = Workforce(self._system, drain=events.drain_old, log=log)
         self._loop = asyncio.get_running_loop()
         self._state: State = Starting(worker_port)
         self._worker_port = worker_port
-        self._workers: list[Process] = []  # all whose process group may have members
-        self._backoff = Backoff()
+        self._restarts = Restarts()
         self._has_started = False
         self._last_exit = Exit(0)
-        self._relayed: set[int] = set()
         self._reported: set[object] = set()
         self._boot_timer: asyncio.TimerHandle | None = None
         self._retiring: asyncio.Task[None] | None = None
-        self._stop_deadline_s: float | None = None
         self._stop_asked: asyncio.Future[None] = self._loop.create_future()
         self._replace_asked: asyncio.Future[None] = self._loop.create_future()
         self._finished: asyncio.Future[None] = self._loop.create_future()
@@ -206,9 +173,7 @@ class Supervisor:
         """End the worker with SIGTERM, after `within_s` its whole process group with SIGKILL; then `run` returns."""
         if not self._stop_asked.done():
             self._stop_asked.set_result(None)
-        self._stop_deadline_s = self._loop.time() + within_s
-        for worker in self._workers:
-            worker.ask_to_stop()
+        self._workforce.ask_all_to_stop(within_s)
         await asyncio.wait({self._finished}, timeout=within_s)
         if not self._finished.done():
             self.stop_now()
@@ -218,16 +183,13 @@ class Supervisor:
         """End everyone with SIGKILL at once."""
         if not self._stop_asked.done():
             self._stop_asked.set_result(None)
-        self._stop_deadline_s = self._loop.time()
-        for worker in self._workers:
-            worker.send_group(signal.SIGKILL)
-            worker.send(signal.SIGKILL)  # should it have left its group
+        self._workforce.kill_all()
 
     def relay(self, sig: int) -> None:
         """Pass `sig` on to the worker: USR1, USR2, QUIT, TTIN, TTOU, WINCH mean something to some servers."""
         worker = self._current()
         if worker is not None:
-            self._relayed.add(sig)
+            self._restarts.note_relayed(sig)
             worker.send(sig)
 
     def replace(self) -> None:
@@ -260,7 +222,9 @@ class Supervisor:
             await self._expect_no_listener(port)
             if self._stop_asked.done():
                 return Over(self._last_exit.code)
-            return Booting(self._start(port))
+            worker = self._workforce.start(port)
+            self._has_started = True
+            return Booting(worker)
         except WorkerError as error:
             if not self._has_started:
                 raise
@@ -281,7 +245,7 @@ class Supervisor:
             return await self._after_exit(worker, f" before it opened port {worker.port}")
         # To be replaced before it has served anything, so it has nothing to lose.
         self._replace_asked = self._loop.create_future()
-        self._last_exit = await self._dismiss(worker, STOP_OLD_S)
+        self._last_exit = await self._workforce.dismiss(worker)
         return Starting(worker.port)
 
     async def _serving(self, worker: Process) -> State:
@@ -307,7 +271,7 @@ class Supervisor:
             return await self._make_way(old)
         port = await self._system.find_free_port(self._worker_port, (old.port,))
         try:
-            new = self._start(port)
+            new = self._workforce.start(port)
         except WorkerNotStarted as error:
             self._log.error(f"{error}; the old worker stays", port=old.port)
             return Serving(old)
@@ -319,13 +283,13 @@ class Supervisor:
         if not is_open and not any(future.done() for future in interrupts):
             if self._system.listens_on(new, old.port):
                 self._log.warning(f"the new worker shares port {old.port} with the old one, instead of {new.port}")
-                await self._dismiss(new, STOP_OLD_S)
+                await self._workforce.dismiss(new)
                 return await self._make_way(old)
             self._report(self._system.explain_closed_port(new))
             left_s = max(0.0, self._boot_timeout_s - DIAGNOSE_AFTER_S)
             is_open = await self._system.wait_until_open(new.port, until=interrupts, within_s=left_s)
         if is_open:
-            self._retiring = self._loop.create_task(self._retire(old))
+            self._retiring = self._loop.create_task(self._workforce.retire(old))
             return self._open(new)
         return await self._keep(old, new)
 
@@ -335,7 +299,7 @@ class Supervisor:
             return Serving(old)
         if old.exited.done() and not new.exited.done():
             self._worker_away()
-            await self._note_exit(old, " while its successor was booting")
+            await self._workforce.note_exit(old, " while its successor was booting")
             return Booting(new)
         if new.exited.done():
             self._log.error(
@@ -346,14 +310,14 @@ class Supervisor:
         else:
             waited = f"{self._boot_timeout_s:g} s"
             self._log.error(f"the new worker has not opened port {new.port} in {waited}; the old one stays")
-        await self._dismiss(new, STOP_OLD_S)
+        await self._workforce.dismiss(new)
         return Serving(old)
 
     async def _make_way(self, old: Process) -> State:
         """Stop the old worker first, because the new one needs its port; requests wait."""
         self._worker_away()
-        await self._drain(old, DRAIN_FIRST_S)
-        self._last_exit = await self._dismiss(old, STOP_OLD_S)
+        await self._workforce.drain(old, DRAIN_FIRST_S)
+        self._last_exit = await self._workforce.dismiss(old)
         return Starting(old.port)
 
     async def _pausing(self, port: int, pause_s: float) -> State:
@@ -364,13 +328,6 @@ class Supervisor:
         return Starting(port)
 
     # --- Transitions ----------------------------------------------------------------------------------------------
-
-    def _start(self, port: int) -> Process:
-        worker = self._system.start(port)
-        self._has_started = True
-        self._workers.append(worker)
-        self._log.info("worker started", pid=worker.pid, port=port)
-        return worker
 
     def _open(self, worker: Process) -> State:
         """Send requests to `worker`, which accepts connections."""
@@ -387,86 +344,26 @@ class Supervisor:
         end = self._last_exit = worker.exited.result()
         uptime_s = self._loop.time() - worker.started_s
         had_terminal = self._system.reclaim_terminal(worker)
-        if self._was_wanted(end, had_terminal):
-            await self._note_exit(worker, when)
+        has_failed = self._restarts.is_failure(end, had_terminal=had_terminal)
+        if self._stop_asked.done() or not self._restart_on_failure or not has_failed:
+            await self._workforce.note_exit(worker, when)
             return Over(end.code)
         self._worker_away()
-        await self._note_exit(worker, when)
+        await self._workforce.note_exit(worker, when)
         return self._after_failure(worker.port, uptime_s)
 
     def _after_failure(self, port: int, uptime_s: float) -> State:
         if not self._restart_on_failure:
             return Over(self._last_exit.code)
-        pause_s = self._backoff.next_pause_s(uptime_s)
+        pause_s = self._restarts.next_pause_s(uptime_s)
         self._log.warning(f"worker is started again in {pause_s:g} s")
         return Pausing(port, pause_s)
-
-    def _was_wanted(self, end: Exit, had_terminal: bool) -> bool:
-        """Whether a worker that ended like this shall not come back."""
-        if self._stop_asked.done() or not self._restart_on_failure or end.code == 0:
-            return True
-        is_ctrl_c = had_terminal and end.code == 128 + signal.SIGINT
-        return is_ctrl_c or (end.signal == signal.SIGQUIT and signal.SIGQUIT in self._relayed)
-
-    async def _note_exit(self, worker: Process, when: str = "") -> None:
-        """Log how `worker` ended, and end what it has left behind."""
-        end = worker.exited.result()
-        if self._stop_asked.done():
-            self._log.info(f"worker {end}", pid=worker.pid, exit_code=end.code)
-        else:
-            say = self._log.error if end.code or when else self._log.info
-            say(f"worker {end}{when}{_hint(end, when)}", pid=worker.pid, exit_code=end.code)
-        await self._clear_group(worker)
-
-    async def _retire(self, old: Process) -> None:
-        """See a replaced worker off; a task of its own, which `run` outlives."""
-        try:
-            await self._drain(old, DRAIN_OLD_S)
-        except Exception as error:
-            self._log.error(f"draining the old worker failed: {error!r}")
-        await self._dismiss(old, STOP_OLD_S)
-
-    async def _drain(self, old: Process, within_s: float) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                await self._events.drain_old(old.port)
-        except TimeoutError:
-            self._log.warning(f"the old worker is stopped with exchanges under way after {within_s:g} s", port=old.port)
-
-    async def _dismiss(self, worker: Process, within_s: float) -> Exit:
-        """How `worker` ended, after SIGTERM and, when `within_s` is over, SIGKILL; its group is ended as well."""
-        worker.ask_to_stop()
-        await asyncio.wait({worker.exited}, timeout=max(0.0, within_s))
-        if not worker.exited.done():
-            self._log.warning(f"worker has not ended {within_s:.1f} s after SIGTERM and is killed", pid=worker.pid)
-            worker.send_group(signal.SIGKILL)
-            worker.send(signal.SIGKILL)  # should it have left its group
-            await asyncio.wait({worker.exited}, timeout=KILLED_S)
-        self._system.reclaim_terminal(worker)
-        await self._clear_group(worker)
-        return worker.exited.result() if worker.exited.done() else Exit(128 + signal.SIGKILL, signal.SIGKILL)
-
-    async def _clear_group(self, worker: Process) -> None:
-        """End what a dead worker has left in its process group. A shell, for one, does not pass SIGTERM on."""
-        deadline_s = self._stop_deadline_s or self._loop.time() + LEFTOVERS_S
-        if self._system.has_living_group(worker):
-            worker.send_group(signal.SIGTERM)
-            worker.send_group(signal.SIGCONT)
-        while self._system.has_living_group(worker) and self._loop.time() < deadline_s:  # noqa: ASYNC110
-            await asyncio.sleep(GROUP_CHECK_S)  # there is no event to wait for
-        worker.send_group(signal.SIGKILL)
-        if worker in self._workers:
-            self._workers.remove(worker)
 
     async def _end_everyone(self) -> None:
         if self._retiring is not None:
             self._retiring.cancel()
             await asyncio.wait({self._retiring})
-        for worker in self._workers:
-            worker.ask_to_stop()
-        deadline_s = self._stop_deadline_s or self._loop.time() + LEFTOVERS_S
-        for worker in list(self._workers):
-            await self._dismiss(worker, deadline_s - self._loop.time())
+        await self._workforce.dismiss_all()
 
     # --- Holding requests -----------------------------------------------------------------------------------------
 
@@ -516,13 +413,4 @@ class Supervisor:
         say(finding.sentence)
 
     def __repr__(self) -> str:
-        return f"<Supervisor {self._state}, {len(self._workers)} worker(s)>"
-
-
-def _hint(end: Exit, when: str) -> str:
-    """What an exit like this often means."""
-    if end.signal == signal.SIGKILL:
-        return ": perhaps the machine or the container ran out of memory"
-    if end.code == 0 and when:
-        return ": a worker has to stay in the foreground"
-    return ""
+        return f"<Supervisor {self._state}, {len(self._workforce.members)} worker(s)>"

@@ -1,7 +1,8 @@
 """What the supervisor needs of the operating system, behind one object.
 
-`supervisor` decides and calls this; `process`, `terminal`, `readiness`, `procfs` and `diagnosis` do the work. The seam
-is here so that the state machine is tested with scripted workers and a clock that jumps, and the rest with real ones.
+`supervisor` and `workforce` call this; `process`, `terminal`, `readiness`, `procfs` and `diagnosis` do the work. The
+seam is here so that the state machine is tested with scripted workers and a clock that jumps, and the rest with real
+ones.
 
 `procfs` and `diagnosis` are imported where they are used, after the worker has been started: they cost milliseconds
 that belong to the time before thrust listens.

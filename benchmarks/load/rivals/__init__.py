@@ -4,11 +4,11 @@ from benchmarks.load.rivals.base import Rival, Site
 from benchmarks.load.rivals.caddy import CADDY
 from benchmarks.load.rivals.haproxy import HAPROXY
 from benchmarks.load.rivals.hypercorn_httpx import HYPERCORN_HTTPX
-from benchmarks.load.rivals.nginx import NGINX
-from benchmarks.load.rivals.thrust import THRUST
+from benchmarks.load.rivals.nginx import NGINX, NGINX_TLS
+from benchmarks.load.rivals.thrust import THRUST, THRUST_TLS
 from benchmarks.load.rivals.varnish import VARNISH, VARNISH_NCSA
 
-RIVALS = (NGINX, HAPROXY, VARNISH, VARNISH_NCSA, CADDY, THRUST, HYPERCORN_HTTPX)
+RIVALS = (NGINX, HAPROXY, VARNISH, VARNISH_NCSA, CADDY, THRUST, HYPERCORN_HTTPX, NGINX_TLS, THRUST_TLS)
 FORWARDERS = (NGINX, HAPROXY, CADDY, THRUST, HYPERCORN_HTTPX)
 CACHES = (NGINX, VARNISH, VARNISH_NCSA, CADDY, THRUST)
 """Those from which one expects a cache or compression; Caddy has only the latter."""
@@ -16,4 +16,25 @@ CACHES = (NGINX, VARNISH, VARNISH_NCSA, CADDY, THRUST)
 SENDERS = (NGINX, CADDY, THRUST)
 """Those that send a file which the upstream only names."""
 
-__all__ = ["CACHES", "FORWARDERS", "RIVALS", "SENDERS", "Rival", "Site"]
+IN_PYTHON = (THRUST,)
+"""Those among the senders into whose process a slow disk can be put."""
+
+SPEAKERS_OF_HTTP2 = (NGINX, THRUST)
+"""Those that `http2` knows how to configure."""
+
+TLS = (NGINX_TLS, THRUST_TLS)
+TLS_AND_PLAIN = (NGINX, THRUST, *TLS)
+"""The plain ones show what TLS adds."""
+
+__all__ = [
+    "CACHES",
+    "FORWARDERS",
+    "IN_PYTHON",
+    "RIVALS",
+    "SENDERS",
+    "SPEAKERS_OF_HTTP2",
+    "TLS",
+    "TLS_AND_PLAIN",
+    "Rival",
+    "Site",
+]

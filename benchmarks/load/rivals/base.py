@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+CERTIFICATE = "tls.crt"
+KEY = "tls.key"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -49,3 +52,5 @@ class Rival:
     """With these the program prints its version."""
     distributions: tuple[str, ...] = ()
     """Python packages to take the version from instead."""
+    speaks_tls: bool = False
+    """Its port speaks TLS only, with the certificate and the key that a run puts into its directory."""

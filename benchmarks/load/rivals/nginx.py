@@ -11,6 +11,8 @@ is zlib's default (nginx's own, 1, costs it a third for 100 KB and sends a fifth
 X-Accel-Redirect are sent by `sendfile` too, from an internal location.
 """
 
+from dataclasses import replace
+
 from benchmarks.load.rivals.base import Rival
 
 CONFIG = """
@@ -85,3 +87,11 @@ NGINX = Rival(
     files={"nginx.conf": CONFIG},
     version_arguments=("-v",),
 )
+
+LISTEN = "listen 127.0.0.1:@port@ backlog=2048;"
+LISTEN_TLS = """listen 127.0.0.1:@port@ ssl backlog=2048;
+        ssl_certificate @directory@/tls.crt;
+        ssl_certificate_key @directory@/tls.key;
+        ssl_protocols TLSv1.2 TLSv1.3;"""
+
+NGINX_TLS = replace(NGINX, name="nginx+tls", files={"nginx.conf": CONFIG.replace(LISTEN, LISTEN_TLS)}, speaks_tls=True)

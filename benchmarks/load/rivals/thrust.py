@@ -3,6 +3,8 @@
 Files that the upstream names by X-Sendfile are below its working directory, which is that of the run.
 """
 
+from dataclasses import replace
+
 from benchmarks.load.rivals.base import Rival
 
 THRUST = Rival(
@@ -10,4 +12,15 @@ THRUST = Rival(
     program="thrust",
     environment={"PORT": "@port@", "THRUST_WORKER_PORT": "@upstream_port@"},
     starts_upstream=True,
+)
+
+THRUST_TLS = replace(
+    THRUST,
+    name="thrust+tls",
+    environment={
+        **THRUST.environment,
+        "SSL_CERT_PATH": "@directory@/tls.crt",
+        "SSL_KEY_PATH": "@directory@/tls.key",
+    },
+    speaks_tls=True,
 )

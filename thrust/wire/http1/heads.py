@@ -42,7 +42,7 @@ TooLarge = Callable[[bytearray], ThrustError]
 class HeadBuffer:
     """Gathers received bytes until a head is complete. One per connection; empty, it holds no memory."""
 
-    __slots__ = ("_held", "_malformed", "_too_large", "rest")
+    __slots__ = ("_held", "_malformed", "_too_large", "rest", "was_empty")
 
     def __init__(self, malformed: Malformed, too_large: TooLarge) -> None:
         self._malformed = malformed
@@ -50,11 +50,13 @@ class HeadBuffer:
         self._held: bytearray | None = None
         self.rest = b""
         """The bytes that followed the head which `cut` returned last."""
+        self.was_empty = True
+        """When `cut` returned None: whether that was the beginning of a head."""
 
     @property
     def is_empty(self) -> bool:
         """Whether no part of a head has arrived; the empty line that old clients send after a body is none."""
-        return self._held is None or self._held == b"\r\n"
+        return not self._held or self._held == b"\r\n"
 
     def cut(self, data: bytes) -> bytes | None:
         """The head that `data` completes, or None as long as more bytes are needed.
@@ -67,6 +69,7 @@ class HeadBuffer:
                 self.rest = data[end:]
                 return data[:end]
             self._held = bytearray()
+        self.was_empty = self.is_empty
         return self._cut_held(self._held, data)
 
     def _cut_held(self, held: bytearray, data: bytes) -> bytes | None:

@@ -1,0 +1,1 @@
+"""Certificates: read, checked, watched, and chosen for a client by its ClientHello. No sockets."""
