@@ -37,7 +37,7 @@ _WORKER_VARIABLES = [
 
 _EXIT_CODES = [
     ("0-255", "the worker's own, or 128+n if signal n ended it"),
-    ("1", "a setting or an option is wrong, or thrust cannot listen"),
+    ("1", "a setting, an option or a certificate is wrong, or thrust cannot listen"),
     ("126, 127", "the command cannot be executed, or does not exist"),
 ]
 

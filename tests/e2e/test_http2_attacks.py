@@ -213,3 +213,49 @@ def nobody_is_left(thrust: Thrust) -> None:
     hanging = lines.count("hangs")
     if hanging:
         thrust.wait_for_line("left alone", hanging)
+
+
+def test_a_client_that_asks_and_never_reads_is_cut(thrust: Thrust) -> None:
+    greeting = PREFACE + settings((INITIAL_WINDOW_SIZE, MAX_31)) + window(0, MAX_31 - 65535)
+    with client_of(thrust) as somebody, client_of(thrust, greeting) as attacker:
+        assert somebody.is_answered("/cached")
+        before = thrust.memory_bytes()
+        thrust.forget_peak_memory()
+        stream_ids = itertools.count(1, 2)
+        for _ in range(10_000):
+            attacker.peer.raw(b"".join(get(stream_id, "/cached") for stream_id in itertools.islice(stream_ids, BURST)))
+            assert somebody.is_answered()
+            if attacker.pipe.is_over:
+                break
+        assert attacker.pipe.is_over
+        assert thrust.peak_memory_bytes() - before < ALLOWED_BYTES
+
+
+def test_streams_that_wait_cost_little_and_end_with_their_client(thrust: Thrust) -> None:
+    begun = thrust.stdout.so_far().count("hangs")
+    before = thrust.memory_bytes()
+    with client_of(thrust) as somebody, contextlib.ExitStack() as stack:
+        for number in range(1, 6):
+            attacker = stack.enter_context(client_of(thrust))
+            attacker.peer.raw(b"".join(get(2 * stream + 1, "/hang") for stream in range(100)))
+            thrust.wait_for_line("hangs", begun + 100 * number)
+            assert somebody.is_answered()
+        assert thrust.memory_bytes() - before < ALLOWED_BYTES
+    nobody_is_left(thrust)
+
+
+UNREAD_BYTES_PER_STREAM = 600_000
+"""What may wait of an answer that the client does not take: two reads of the event loop from the worker (256 KB each),
+one that is being sent and one that is held back. The answers themselves are ten megabytes."""
+
+
+def test_answers_that_no_window_lets_through_are_not_fetched(thrust: Thrust) -> None:
+    greeting = PREFACE + settings((INITIAL_WINDOW_SIZE, 0))
+    with client_of(thrust) as somebody, client_of(thrust, greeting) as attacker:
+        before = thrust.memory_bytes()
+        thrust.forget_peak_memory()
+        attacker.peer.raw(b"".join(get(2 * stream + 1, "/stream?10000000") for stream in range(30)))
+        attacker.hear_until(lambda: sum(bool(answer.heads) for answer in attacker.peer.answers.values()) == 30)
+        for _ in range(100):
+            assert somebody.is_answered()
+        assert thrust.peak_memory_bytes() - before < 30 * UNREAD_BYTES_PER_STREAM

@@ -1,6 +1,7 @@
 """What the conversations cannot show: what becomes of a request that goes on after its client has left."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -78,6 +79,40 @@ def test_who_has_left_is_told_nothing_more() -> None:
         scene.worker.answers[0].set_result(response(b"max-age=60", b"content"))
         assert (await scene.follower).body == b"content"
         assert (scene.told, scene.errors) == ([], [])
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_request_leaves_no_cycle_of_garbage(is_streamed: bool) -> None:
+    """Python looks for these rarely here (service.py), and until then they would keep whole bodies."""
+
+    async def story() -> None:
+        worker, store = Worker(), Store(1 << 20)
+        cache = Cache(worker.__call__, store, Serving(store, ()), Rules(recogniser(True), 1 << 16, ()))
+
+        async def take() -> None:
+            answer = await cache(make_request(b"/a"))
+            body = answer.body
+            assert (body if isinstance(body, bytes) else await body.read()) == b"content"  # type: ignore[union-attr]
+            answer.close()
+
+        async def ask() -> None:
+            taking = asyncio.get_running_loop().create_task(take())
+            await settled()
+            worker.answers.pop().set_result(response(b"max-age=60", Pieces(b"content") if is_streamed else b"content"))
+            await taking
+            await settled()
+
+        await ask()
+        store.remove(next(iter(store)).key)
+        gc.collect()
+        gc.disable()
+        try:
+            await ask()
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
 
     asyncio.run(story())
 

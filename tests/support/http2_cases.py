@@ -213,7 +213,6 @@ class AnsweringWorker:
     """Answers each whole request with ANSWER, HEAD with its length, but /wait never. `got` is what it has read."""
 
     _HEAD = re.compile(rb"(?P<method>\S+) (?P<path>\S+) HTTP/1\.1\r\n(?P<fields>(?:[^\r\n]+\r\n)*)\r\n")
-    _LAST_CHUNK = re.compile(rb"\r\n0\r\n(?:[^\r\n]+\r\n)*\r\n")
 
     def __init__(self, scene: Http2Stage) -> None:
         self._scene = scene
@@ -250,12 +249,20 @@ class AnsweringWorker:
         if length is not None:
             end += int(length[1])
         elif b"transfer-encoding: chunked" in head["fields"]:
-            last = self._LAST_CHUNK.search(data, end - 2)
-            if last is None:
-                return None
-            end = last.end()
-        if len(data) < end:
+            end = _end_of_chunks(data, end)
+        if not head.end() <= end <= len(data):
             return None
         content = b"" if head["method"] == b"HEAD" else ANSWER
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(ANSWER), content)
         return (b"" if head["path"] == b"/wait" else answer), end
+
+
+def _end_of_chunks(data: bytes, at: int) -> int:
+    """Where a chunked message ends whose first chunk is at `at`; -1 if that has not come."""
+    while (end_of_size := data.find(b"\r\n", at)) >= 0:
+        size = int(data[at:end_of_size], 16)
+        if not size:
+            end = data.find(b"\r\n\r\n", end_of_size)
+            return end + 4 if end >= 0 else -1
+        at = end_of_size + 2 + size + 2
+    return -1

@@ -273,7 +273,7 @@ class WebSocket:
                 if frame.opcode is not Opcode.CLOSE:
                     self.received.append(frame.data.decode() if frame.opcode is Opcode.TEXT else bytes(frame.data))
             self._flush()
-        assert self.received or not self.answer.is_over, "the stream has ended"
+        assert self.received or not self.answer.is_over, f"the stream has ended, {self.protocol.close_code}"
         return bool(self.received)
 
     def close(self, code: int = 1000) -> None:
@@ -282,6 +282,7 @@ class WebSocket:
         self._flush()
         self.client.until(lambda: self.answer.is_over)
         self.protocol.receive_data(bytes(self.answer.body))
+        self.protocol.receive_eof()
         assert self.protocol.close_code == code
         if self.answer.reset_code is None:
             self.client.send(self.id, b"", ends=True)

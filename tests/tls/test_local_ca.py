@@ -113,6 +113,18 @@ print("cryptography" in sys.modules)
     assert done.stdout == "False\n"
 
 
+def test_a_folder_that_is_complete_is_not_written_to(local: LocalCertificates) -> None:
+    """A container may have it read-only from the machine whose browsers trust the authority."""
+    folder = local.ca_path.parent
+    (folder / "lock").unlink()
+    (folder / "lock").mkdir()  # cannot be opened for writing, not even by root
+    before = {path.name: path.stat().st_mtime_ns for path in [folder, *folder.iterdir()]}
+    again = LocalCertificates(folder, H1)
+    assert not again.is_new
+    assert again.choose(b"app.localhost", ()) is not again.choose(b"localhost", ())
+    assert {path.name: path.stat().st_mtime_ns for path in [folder, *folder.iterdir()]} == before
+
+
 def test_nobody_else_can_read_the_key(local: LocalCertificates) -> None:
     folder = local.ca_path.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

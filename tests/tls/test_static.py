@@ -158,7 +158,7 @@ def test_an_end_that_is_near_and_a_pair_that_is_no_good_are_told_once_each(tmp_p
         assert await watched.look() == ["error: new certificate cannot be used: the old one serves on"]
         assert await watched.look() == await watched.look() == []
 
-    play(story, Watched(tmp_path, make_pair("old.example", ends=3 * DAY)))
+    play(story, Watched(tmp_path, make_pair("old.example", begins=-80 * DAY, ends=3 * DAY)))
 
 
 def test_files_that_vanish_and_come_back_are_no_reason_to_stop(tmp_path: Path) -> None:
@@ -197,7 +197,14 @@ def test_an_end_that_is_near_is_told_once(tmp_path: Path) -> None:
         assert watched.log.messages == ["info: certificate", "warning: certificate expires soon"]
         assert await watched.look() == []
 
-    play(story, Watched(tmp_path, make_pair("old.example", ends=3 * DAY)))
+    play(story, Watched(tmp_path, make_pair("old.example", begins=-80 * DAY, ends=3 * DAY)))
+
+
+def test_a_certificate_of_six_days_is_not_near_its_end_from_the_beginning(tmp_path: Path) -> None:
+    async def story(watched: Watched) -> None:
+        assert watched.log.messages == ["info: certificate"]
+
+    play(story, Watched(tmp_path, make_pair("old.example", ends=5 * DAY)))
 
 
 def test_an_end_that_has_come_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,11 +91,13 @@ class Cache:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         """A stored response if one may be used, else the worker's."""
-        if request.method not in _METHODS:
-            return self._pass_by(request, b"method")
-        if request.content_length != 0 or request.wants_upgrade:
-            return self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
-        key = request.cache_key or key_of(request)
+        key = request.cache_key
+        if key is None:  # else `at_once` has seen that it is a plain one
+            if request.method not in _METHODS:
+                return self._pass_by(request, b"method")
+            if request.content_length != 0 or request.wants_upgrade:
+                return self._pass_by(request, b"bypass", b"upgrade" if request.wants_upgrade else b"content")
+            key = key_of(request)
         fields = dict(request.headers.lines)
         if self._hints.is_page(key) and _DECISIVE.isdisjoint(fields):
             return self._ask_again(request, key)
@@ -213,6 +215,7 @@ class Cache:
 
     def _has_asked(self, flight: Flight, asking: "asyncio.Task[Response]") -> None:
         """The worker has answered, or will not: unless a body is still being collected the flight is over."""
+        flight.asking = None  # its answer's body leads back here: a cycle that would stay until Python looks for such
         error = None if asking.cancelled() else asking.exception()
         if isinstance(error, UpstreamError):
             flight.land(Outcome.FAILED, error)
@@ -276,7 +279,7 @@ class Cache:
 
     async def _ask_again(self, request: Request, key: Key) -> Response:
         """The worker's answer where the last one could not be kept: nearly every page (benchmark forward-1k)."""
-        requested_at_s, asked_at_change = time.time(), self._hints.changes
+        asked_at_change = self._hints.changes
         response = await self._following(request)
         if FRESHNESS_FIELDS.isdisjoint(dict(response.headers.lines)):
             exchange = request.exchange
@@ -284,7 +287,7 @@ class Cache:
             response.headers.lines += _NO_FRESHNESS
             return response
         visit = Visit(request, key, self._rules)
-        visit.requested_at_s, visit.asked_at_change = requested_at_s, asked_at_change
+        visit.requested_at_s, visit.asked_at_change = request.exchange.started_at, asked_at_change
         visit.received_at_s = time.time()
         return await self._keep_or_not(visit, response, Flight())
 

@@ -24,7 +24,7 @@ class Hold:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         """Passes the request on, or raises UpstreamError with status 503."""
-        return self._following(request) if self._pool.is_open else self._pass_later(request)
+        return self._pass_later(request) if self._pool.port is None else self._following(request)
 
     async def _pass_later(self, request: Request) -> Response:
         await self._wait()

@@ -30,7 +30,7 @@ _OURS = frozenset(
 )
 """Fields that are taken out of the request; those of an Origin are written anew."""
 
-_CLAIMS = (b"x-accel-", b"x-forwarded-", b"x-sendfile")
+_CLAIMS = (b"x-accel-", b"x-forwarded", b"x-sendfile")
 """How the names of all others begin that only a proxy of ours may send: app servers believe several of them."""
 
 _UNDERSCORE = ord("_")
@@ -41,7 +41,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]{1,255}")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 
-_new_id_bits = random.Random().getrandbits
+_random_bits = random.Random().getrandbits
 
 
 class Identify:
@@ -92,7 +92,7 @@ class Identify:
         peer = exchange.peer_address.encode()
         scheme, host = request.scheme, request.authority
         if not said:
-            exchange.request_id = request_id = f"{_new_id_bits(128):032x}"
+            exchange.request_id = request_id = _new_id()
             port = _port_of(host) or _DEFAULT_PORTS[scheme]
             return Origin(peer, peer, scheme, host, port, b"", request_id.encode())
         forwarded_for = peer
@@ -106,7 +106,7 @@ class Identify:
         if not port.isdigit() or len(port) > 5:
             port = _port_of(host) or _DEFAULT_PORTS[scheme]
         said_id = said.get(b"x-request-id", b"")
-        exchange.request_id = said_id.decode() if _REQUEST_ID.fullmatch(said_id) else f"{_new_id_bits(128):032x}"
+        exchange.request_id = said_id.decode() if _REQUEST_ID.fullmatch(said_id) else _new_id()
         address, request_start = exchange.remote_address.encode(), said.get(b"x-request-start", b"")
         identity = exchange.request_id.encode()
         return Origin(address, forwarded_for, scheme, host, port, request_start, identity, said.get(b"forwarded", b""))
@@ -136,6 +136,10 @@ class Identify:
         except ValueError:
             return False
         return any(parsed in network for network in self._proxies)
+
+
+def _new_id() -> str:
+    return _random_bits(128).to_bytes(16).hex()
 
 
 def _is_other_claim(name: bytes) -> bool:

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from thrust.http.headers import Headers
+    from thrust.http.message import Request
+
+Texts = tuple[str, str, str]
+"""Method, path and query of a request."""
 
 
 class Exchange:
@@ -42,8 +46,23 @@ class Exchange:
         self.started_at = started_at
         self.started_s = self.finished_s = started_s
 
+    def describe(self, request: "Request", protocol: str) -> None:
+        """Notes what the request says about itself; `protocol` is what it came by, such as HTTP/1.1."""
+        self.method, self.path, self.query = request.texts or texts_of(request.method, request.target)
+        self.host = request.authority.decode()
+        self.protocol = protocol
+        self.request_headers = request.headers
+        if request.content_length:
+            self.request_content_length = request.content_length
+
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.path} {self.status} {self.error}>"
+
+
+def texts_of(method: bytes, target: bytes) -> Texts:
+    """Method, path and query as text."""
+    path, _, query = target.decode().partition("?")
+    return method.decode(), path, query
 
 
 class Observer(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from thrust.http.exchange import Exchange
+from thrust.http.exchange import Exchange, Texts
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.ranges import Range
 
@@ -205,6 +205,8 @@ class Request:
     """Writes an interim (1xx) response at once; None where the client cannot take one (HTTP/1.0)."""
     scheme: bytes = b"http"
     origin: Origin | None = None
+    texts: Texts | None = None
+    """Method, path and query for the record, where they have been made already."""
     cache_key: tuple[bytes, ...] | None = None
     """The cache's own: what the resource is known by, once that has been put together."""
 

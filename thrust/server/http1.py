@@ -89,7 +89,7 @@ class Http1Connection(ClientConnection):
         self._read_deadline.clear()
         head.exchange = exchange
         head.scheme = self._scheme
-        _describe(exchange, head)
+        exchange.describe(head, "HTTP/1.1" if head.minor_version else "HTTP/1.0")
         if head.content_length != 0:
             head.body = self._begin_body(head, exchange, self._heads.rest)
         elif self._heads.rest:
@@ -246,6 +246,7 @@ class Http1Connection(ClientConnection):
             exchange.body_bytes += len(piece)
             self._transport.write(chunk(piece) if is_chunked else piece)
             if not self._gate.is_open:
+                piece = b""  # the transport has its own, for as long as the client takes
                 await self._gate.drained()
         if is_chunked:
             self._transport.write(last_chunk(body.trailers))
@@ -446,17 +447,6 @@ class Http1Connection(ClientConnection):
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "idle" if self._head is None else f"busy with {self._exchange!r}"
         return f"<Http1Connection {self.peer_address} {state}>"
-
-
-def _describe(exchange: Exchange, head: RequestHead) -> None:
-    """Notes what the request says about itself."""
-    exchange.method = head.method.decode()
-    exchange.path, _, exchange.query = head.target.decode().partition("?")
-    exchange.host = head.authority.decode()
-    exchange.protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
-    exchange.request_headers = head.headers
-    if head.content_length:
-        exchange.request_content_length = head.content_length
 
 
 def _length_without_body(response: Response, body: bytes) -> int | None:

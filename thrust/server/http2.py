@@ -178,12 +178,7 @@ class Http2Connection(ClientConnection):
     def _record(self, head: Request) -> Exchange:
         """The record of a request, with what it says about itself."""
         exchange = Exchange(self.peer_address, time.time(), time.perf_counter())
-        exchange.method = head.method.decode()
-        exchange.path, _, exchange.query = head.target.decode().partition("?")
-        exchange.host = head.authority.decode()
-        exchange.protocol = "HTTP/2"
-        exchange.request_headers = head.headers
-        exchange.request_content_length = head.content_length or 0
+        exchange.describe(head, "HTTP/2")
         head.exchange = exchange
         head.scheme = self._scheme
         return exchange

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from thrust.errors import BadMessage, ClientGone, ThrustError
 from thrust.flow import BodyBuffer, Deadline, start_task
 from thrust.http.exchange import Exchange
-from thrust.http.headers import FieldLine
+from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import BodyStream, FileContent, Request, Response, Tunnel
 from thrust.server.http2_tunnel import accepts_tunnel, run_tunnel
 from thrust.wire.http2.field_blocks import response_block
@@ -28,6 +28,9 @@ MIN_PROGRESS_BYTES = 1024
 
 RESET_AFTER_S = 0.2
 """Between the end of an answer and the reset that stops a request which still goes on; what comes is thrown away."""
+
+
+_NO_REQUEST = Request(b"", b"", Headers(), b"", Exchange("", 0.0, 0.0))
 
 
 class RequestBody(BodyBuffer):
@@ -58,6 +61,7 @@ class Http2Stream:
         "_engine",
         "_front",
         "_has_begun_answer",
+        "_has_ended_answer",
         "_is_over",
         "_loop",
         "_notes_end",
@@ -102,6 +106,7 @@ class Http2Stream:
         self._notes_end = False
         self._progress_bytes = 0
         self._has_begun_answer = False
+        self._has_ended_answer = False
         self._is_over = False
         self._sent_waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -261,12 +266,7 @@ class Http2Stream:
             if response.is_event_stream:
                 self.is_endless = True
                 self._front.notify()
-            await self._write_pieces(body)
-            if body.trailers:
-                self._engine.send_trailers(self.id, body.trailers)
-            else:
-                self._engine.send_content(self.id, b"", ends_stream=True)
-            self._connection.flush_soon()
+            await self._write_to_end(body)
         finally:
             response.close()
 
@@ -277,10 +277,16 @@ class Http2Stream:
         self._engine.send_head(self.id, block, ends_stream=ends_stream)
         self._connection.flush_soon()
 
-    async def _write_pieces(self, body: BodyStream) -> None:
+    async def _write_to_end(self, body: BodyStream) -> None:
         while piece := await body.read():
             self._put(piece, ends_stream=False)
             await self._sent()
+        if body.trailers:
+            self._engine.send_trailers(self.id, body.trailers)
+        else:
+            self._engine.send_content(self.id, b"", ends_stream=True)
+        self._has_ended_answer = True
+        self._connection.flush_soon()
 
     async def _tunnel(self, response: Response, tunnel: Tunnel) -> None:
         """Extended CONNECT: 200 where the worker said 101, then content is what the tunnel carries (RFC 8441 §5)."""
@@ -291,9 +297,7 @@ class Http2Stream:
         self.is_endless = True
         self._front.notify()
         self._send_head(response)
-        await run_tunnel(self._loop, tunnel, cast(RequestBody, self._body), self._write_pieces)
-        self._engine.send_content(self.id, b"", ends_stream=True)
-        self._connection.flush_soon()
+        await run_tunnel(self._loop, tunnel, cast(RequestBody, self._body), self._write_to_end)
 
     def send_interim(self, status: int, lines: list[FieldLine]) -> None:
         """Sends an interim response, unless the answer has begun or the client does not read (SendInterim)."""
@@ -383,7 +387,8 @@ class Http2Stream:
             self._body.fail(ClientGone(reason))
         if self._is_over:
             return
-        self.note_departure(reason)
+        if not self._has_ended_answer:  # else a tunnel is left in good order
+            self.note_departure(reason)
         if self._task is not None:
             self._task.cancel()
         self.finish()  # not left to the task, which may not have begun
@@ -400,17 +405,23 @@ class Http2Stream:
             return
         self._is_over = True
         self._content = memoryview(b"")
-        for deadline in (self._read_deadline, self._write_deadline):
-            if deadline is not None:
-                deadline.cancel()
         if self._engine.is_open(self.id):
             # §8.1: the client may stop sending; what it has been sent is complete. Some fail to see that it is when
             # the reset is in the same read (curl 7.88), so that they get a moment to notice for themselves.
             self._loop.call_later(RESET_AFTER_S, self._reset, ErrorCode.NO_ERROR)
         if self._body is not None:
             self._body.close()
+        self._let_go()
         self._connection.stream_over(self)
         self._front.finish(self.exchange)
+
+    def _let_go(self) -> None:
+        """Drops what refers to the stream, so that its memory is free now and not with the next garbage collection."""
+        for deadline in (self._read_deadline, self._write_deadline):
+            if deadline is not None:
+                deadline.cancel()
+        self._read_deadline = self._write_deadline = self._body = None
+        self.head = _NO_REQUEST
 
     def _reset(self, code: ErrorCode) -> None:
         self._engine.reset(self.id, code)

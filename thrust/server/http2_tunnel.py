@@ -25,6 +25,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 
 def ask_for_tunnel(head: Request) -> None:
     """Makes the worker's handshake of an extended CONNECT (RFC 8441 §5, RFC 6455 §4.1)."""
+    head.exchange.method = "CONNECT"  # as the client has sent it; to the worker it is a GET
     head.wants_upgrade = True
     head.headers.lines = [line for line in head.headers.lines if line[0] != b"sec-websocket-key"]
     head.headers.add(b"sec-websocket-key", base64.b64encode(os.urandom(16)))

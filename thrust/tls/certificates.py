@@ -74,6 +74,7 @@ class Certificate:
 
     context: ssl.SSLContext
     names: tuple[str, ...]
+    begins_at: float
     expires_at: float
     """Unix time in seconds."""
 
@@ -96,8 +97,9 @@ def load(files: PemFiles, protocols: tuple[str, ...], now_s: float | None = None
         raise CertificateError(f"{files.key_name} {files.key} holds no private key in PEM")
     context = _context(files, protocols)
     described = _seen_by_client(context, leaf[0].decode("ascii", "replace"), files)
-    certificate = Certificate(context, _names(described), ssl.cert_time_to_seconds(described["notAfter"]))
-    _check_dates(files, described, time.time() if now_s is None else now_s)
+    begins_at, expires_at = (ssl.cert_time_to_seconds(described[date]) for date in ("notBefore", "notAfter"))
+    certificate = Certificate(context, _names(described), begins_at, expires_at)
+    _check_dates(files, certificate, described, time.time() if now_s is None else now_s)
     return certificate
 
 
@@ -157,10 +159,10 @@ def _normal(host: str) -> str:
         return host.lower().removesuffix(".")
 
 
-def _check_dates(files: PemFiles, described: dict[str, Any], now_s: float) -> None:
-    if now_s > ssl.cert_time_to_seconds(described["notAfter"]):
+def _check_dates(files: PemFiles, certificate: Certificate, described: dict[str, Any], now_s: float) -> None:
+    if now_s > certificate.expires_at:
         what = f"has expired on {described['notAfter']}"
-    elif now_s < ssl.cert_time_to_seconds(described["notBefore"]):
+    elif now_s < certificate.begins_at:
         what = f"is not valid before {described['notBefore']}; is the clock right?"
     else:
         return

@@ -64,10 +64,8 @@ class LocalCertificates:
         self._ca_key_path = folder / "local-ca-key.pem"
         self._pair_path = folder / "localhost.pem"
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(folder / "lock"):
-                self.is_new = self._make_missing()
-                self._context = server_context(self._pair_path, self._pair_path, protocols)
+            self.is_new = self._is_incomplete() and self._make_missing()
+            self._context = server_context(self._pair_path, self._pair_path, protocols)
         except ssl.SSLError as error:
             raise CertificateError(f"{self._pair_path} is damaged; delete it to have it made anew") from error
         except OSError as error:
@@ -99,8 +97,17 @@ class LocalCertificates:
             log.info("local certificate authority; thrust --certs says how to trust it", path=str(self.ca_path))
         await asyncio.sleep(0)
 
+    def _is_incomplete(self) -> bool:
+        """Whether something has to be made; else the folder may be read-only, as one that a container shares."""
+        return not self._ca_key_path.exists() or self._ends_soon(self.ca_path) or self._ends_soon(self._pair_path)
+
     def _make_missing(self) -> bool:
         """Whether the CA had to be made."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(self._folder / "lock"):
+            return self._make_what_is_still_missing()
+
+    def _make_what_is_still_missing(self) -> bool:
         is_new = not (self.ca_path.exists() and self._ca_key_path.exists()) or self._ends_soon(self.ca_path)
         if is_new:
             from thrust.tls.local_issuing import new_authority
@@ -114,15 +121,15 @@ class LocalCertificates:
 
     def _make_context(self, name: str) -> ssl.SSLContext:
         """A context with a certificate for `name` alone. Takes a millisecond, the first time a tenth of a second."""
-        path = self._folder / f".{os.getpid()}.pem"
+        import tempfile  # takes 5 ms, and many never ask for such a name
+
         try:
-            pem = self._issuer().issue([name], ())
-            write_atomically(path, pem)
-            context = server_context(path, path, self._protocols)
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+                file.write(self._issuer().issue([name], ()))
+                file.flush()
+                context = server_context(Path(file.name), Path(file.name), self._protocols)
         except (OSError, ValueError) as error:
             raise TlsRefusal(f"no certificate for {name!r}: {error}", alert=Alert.UNRECOGNIZED_NAME) from error
-        finally:
-            path.unlink(missing_ok=True)
         if len(self._by_name) >= MAX_NAMES:
             del self._by_name[next(iter(self._by_name))]
         self._by_name[name] = context

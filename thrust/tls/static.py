@@ -21,6 +21,8 @@ LOOK_EVERY_S = 5.0
 """Who copies two files by hand needs less in between; kubelet takes a minute to bring new ones."""
 
 EXPIRES_SOON_S = 7 * 24 * 3600.0
+EXPIRES_SOON_SHARE = 0.2
+"""Of the lifetime, where that is less: there are certificates of six days."""
 
 
 class Log(Protocol):
@@ -99,7 +101,8 @@ class StaticCertificate:
 
     def _tell_expiry(self, log: Log, now_s: float) -> None:
         left_s = self._certificate.expires_at - now_s
-        if left_s > EXPIRES_SOON_S:
+        lifetime_s = self._certificate.expires_at - self._certificate.begins_at
+        if left_s > min(EXPIRES_SOON_S, lifetime_s * EXPIRES_SOON_SHARE):
             return
         message = "certificate has expired" if left_s < 0 else "certificate expires soon"
         if self._told_expiry != (told := (message, self._certificate)):

@@ -14,6 +14,7 @@ from typing import cast
 import httptools
 
 from thrust.errors import BadMessage
+from thrust.http.exchange import Texts, texts_of
 from thrust.http.headers import HOP_BY_HOP, FieldLine, Headers, tokens
 from thrust.http.message import Request
 from thrust.wire.http1.heads import (
@@ -57,7 +58,7 @@ _FRAGMENT = ord("#")
 
 MAX_REMEMBERED_LINES = 2048
 MAX_REMEMBERED_BYTES = 256
-"""Per line, of fields and of targets each. All are forgotten when there are too many: at most 1.5 MB."""
+"""Per line, of fields and of targets each. All are forgotten when there are too many: at most 2.5 MB."""
 
 _CREDENTIAL = re.compile(rb"(authorization|cookie):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)", re.IGNORECASE)
 _NOT_REMEMBERED = frozenset({b"authorization", b"content-length", b"cookie", b"transfer-encoding"})
@@ -94,7 +95,7 @@ class RequestParser:
 
     def __init__(self) -> None:
         self._lines: list[FieldLine] = []
-        self._known_starts: dict[bytes, tuple[bytes, bytes, int]] = {}
+        self._known_starts: dict[bytes, tuple[tuple[bytes, bytes, int], Texts]] = {}
         self._known_lines: dict[bytes, FieldLine] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -107,11 +108,14 @@ class RequestParser:
         Raises BadMessage: 400, 414 (target), 431 (number of fields), 501 (method, transfer coding), 505 (version).
         """
         raw_start, *raw_lines = head[:-4].split(b"\r\n")
-        start = self._known_starts.get(raw_start)
-        if start is not None:
+        known = self._known_starts.get(raw_start)
+        if known is not None:
             lines = list(map(self._known_lines.get, raw_lines))
             if None not in lines or _read_credentials(lines, raw_lines):
-                return _understand(*start, cast(list[FieldLine], lines))
+                start, texts = known
+                request = _understand(*start, cast(list[FieldLine], lines))
+                request.texts = texts
+                return request
         parsed = self._parse(head)
         self._remember(raw_start, raw_lines, parsed)
         return parsed
@@ -122,7 +126,7 @@ class RequestParser:
         if len(raw_start) <= MAX_REMEMBERED_BYTES and raw_start == b"%b %b HTTP/1.%d" % start:
             if len(self._known_starts) >= MAX_REMEMBERED_LINES:
                 self._known_starts.clear()
-            self._known_starts[raw_start] = start
+            self._known_starts[raw_start] = start, texts_of(parsed.method, parsed.target)
         if len(raw_lines) != len(self._lines):
             return
         for raw, line in zip(raw_lines, self._lines, strict=True):
