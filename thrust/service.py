@@ -42,6 +42,10 @@ DRAIN_SHARE = 0.75
 FLUSH_S = 1.0
 """For the last responses and the last lines of the log to leave."""
 
+FAREWELL_S = 1.0
+"""For a worker that was told to stop to end its WebSockets in its own words, as uvicorn does. Hypercorn waits for their
+clients instead; we end them then, so that it can stop."""
+
 MAX_OPEN_FILES = 65536
 """What the soft limit on descriptors is raised to where the hard one allows; each client takes up to two."""
 
@@ -316,7 +320,12 @@ class Service:
             task.cancel()
         self._listener.end_streams()
         left_s = ends_at_s - self._loop.time()
-        await self._supervisor.stop(min(left_s, FLUSH_S) if self._hurry.is_set() else left_s)
+        stopped = start_task(
+            self._loop, self._supervisor.stop(min(left_s, FLUSH_S) if self._hurry.is_set() else left_s)
+        )
+        await asyncio.wait((stopped,), timeout=FAREWELL_S)
+        self._listener.end_streams(also_tunnels=True)
+        await stopped
 
     def _hang_up(self) -> None:
         """SIGHUP: a new worker takes over; but if it was our terminal that has gone, nobody wants one."""

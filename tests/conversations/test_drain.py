@@ -239,6 +239,35 @@ def test_a_tunnel_stays_until_everything_is_aborted(talk: Converse) -> None:
     assert [(e.status, e.error) for e in stage.exchanges] == [(101, "thrust is stopping")]
 
 
+def test_a_tunnel_is_ended_when_its_worker_has_had_time_to_say_so(talk: Converse) -> None:
+    stage = talk(r"""
+        client >> GET /ws HTTP/1.1
+        client >> Host: example.org
+        client >> Connection: Upgrade
+        client >> Upgrade: websocket
+        client >>
+        worker << GET /ws HTTP/1.1
+        worker << ...
+        worker <<
+        worker >> HTTP/1.1 101 Switching Protocols
+        worker >> Connection: Upgrade
+        worker >> Upgrade: websocket
+        worker >>
+        client << HTTP/1.1 101 *
+        client << ...
+        client <<
+        thrust stops accepting
+        thrust ends streams
+        5 s pass
+        client >> hello\
+        worker << hello\
+        thrust ends tunnels
+        client sees the end
+        worker sees the end
+    """)
+    assert [(e.status, e.error) for e in stage.exchanges] == [(101, "thrust is stopping")]
+
+
 def test_draining_waits_until_the_last_answer_has_left() -> None:
     body = b"x" * 50_000
 

@@ -406,7 +406,7 @@ def test_a_websocket_goes_through_one_stream() -> None:
         assert client.answer(1).has_ended and client.answer(1).reset_code is None
 
     (exchange,) = perform_http2(story).exchanges
-    assert (exchange.status, exchange.method, exchange.body_bytes, exchange.error) == (200, "GET", 10, "")
+    assert (exchange.status, exchange.method, exchange.body_bytes, exchange.error) == (200, "CONNECT", 10, "")
 
 
 def test_a_worker_that_ends_a_tunnel_ends_its_stream() -> None:

@@ -121,17 +121,18 @@ def test_an_event_stream_does_not_keep_thrust_from_stopping(loop_name: str) -> N
             assert client.is_aborted()
 
 
+HANDSHAKE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
+
 @on_one_loop
 def test_a_websocket_is_told_that_its_server_goes_away(thrust: Thrust) -> None:
     with thrust.connect() as client:
-        client.send_head(
-            "GET",
-            "/",
-            ("Connection", "Upgrade"),
-            ("Upgrade", "websocket"),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        )
+        client.send_head("GET", "/", *HANDSHAKE)
         assert client.receive_head().status == 101
         thrust.send(signal.SIGTERM)
         # uvicorn's own close frame passes: 1012, "service restart".
@@ -140,6 +141,18 @@ def test_a_websocket_is_told_that_its_server_goes_away(thrust: Thrust) -> None:
         client.send(b"\x88\x82\0\0\0\0\x03\xf4")
         client.expect_end()
     assert thrust.wait() == 143
+
+
+def test_a_websocket_does_not_keep_a_worker_from_stopping_that_waits_for_it(loop_name: str) -> None:
+    # Hypercorn does on CPython from 3.12 on; it would be killed at the end of the budget, with exit code 137.
+    with running_thrust(["asgi_app:app"], loop=loop_name, env={"THRUST_SHUTDOWN_TIMEOUT": "40"}) as thrust:
+        thrust.wait_until_ready()
+        with thrust.connect() as client:
+            client.send_head("GET", "/", *HANDSHAKE)
+            assert client.receive_head().status == 101
+            thrust.send(signal.SIGTERM)
+            client.expect_end()
+        assert thrust.wait() == 0
 
 
 @on_one_loop

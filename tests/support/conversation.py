@@ -416,6 +416,7 @@ EVENTS: dict[str, Callable[[_Script, re.Match[str]], Any]] = {
     r"the best codings are made": lambda script, match: script.stage.coder.work(),
     r"thrust stops accepting": lambda script, match: script.stage.listener.stop_accepting(),
     r"thrust ends streams": lambda script, match: script.stage.listener.end_streams(),
+    r"thrust ends tunnels": lambda script, match: script.stage.listener.end_streams(also_tunnels=True),
     r"thrust aborts the worker's connections": lambda script, match: script.stage.pool.abort(),
     r"thrust aborts": lambda script, match: script.stage.listener.abort(),
 }

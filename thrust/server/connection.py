@@ -86,8 +86,8 @@ class ClientConnection(asyncio.Protocol, ABC):
         """Closes the connection now if it is idle, else after what is under way."""
 
     @abstractmethod
-    def end_stream(self) -> None:
-        """Ends what would never end by itself."""
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
+        """Ends an event stream, and a tunnel if asked to: what would never end by itself."""
 
     @abstractmethod
     def abort(self) -> None:

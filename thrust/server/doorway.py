@@ -283,7 +283,7 @@ class Doorway(asyncio.Protocol):
         """Ends the connection: its client will try another one."""
         self._transport.close()
 
-    def end_stream(self) -> None:
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
         """There is none."""
 
     def abort(self) -> None:

@@ -25,8 +25,8 @@ class Drainable(Protocol):
         """Ends the connection as soon as the exchange under way, if any, is over."""
         ...
 
-    def end_stream(self) -> None:
-        """Ends an event stream, which would never end by itself; anything else goes on."""
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
+        """Ends an event stream, which would never end by itself, and a tunnel if asked to; anything else goes on."""
         ...
 
     def abort(self) -> None:

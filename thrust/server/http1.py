@@ -401,10 +401,13 @@ class Http1Connection(ClientConnection):
         if self._head is None and not self._is_lingering and not self._transport.is_closing():
             self._close()
 
-    def end_stream(self) -> None:
-        """Ends an event stream, whose client will come again; anything else goes on."""
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
+        """Ends an event stream, whose client will come again, and a tunnel if asked to; anything else goes on."""
         if self._is_event_stream:
             self.abort()
+        elif also_tunnel and self._exchange is not None and self._exchange.status == 101:
+            self._exchange.error = "thrust is stopping"
+            self._transport.close()
 
     def abort(self) -> None:
         """Ends the connection now; an exchange under way counts as broken."""

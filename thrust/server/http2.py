@@ -354,7 +354,10 @@ class Http2Connection(ClientConnection):
             stream.leave(reason)
 
     def eof_received(self) -> bool:
-        """The client is gone (asyncio.Protocol): without its half nobody opens windows, or reads to the end."""
+        """The client is gone (asyncio.Protocol), as for nginx: without its half nobody opens windows.
+
+        Other than in HTTP/1.1 nobody half-closes to say that a request is complete; END_STREAM and GOAWAY say it.
+        """
         self._saw_eof = True
         return False
 
@@ -411,10 +414,10 @@ class Http2Connection(ClientConnection):
             self._set_patience()
         self.front.notify()
 
-    def end_stream(self) -> None:
-        """Ends the event streams, whose clients will come again; tunnels and the rest go on."""
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
+        """Ends the event streams, whose clients will come again, and tunnels if asked to; the rest goes on."""
         for stream in list(self._streams.values()):
-            if stream.is_endless and not stream.head.wants_upgrade:
+            if stream.is_endless and (also_tunnel or not stream.head.wants_upgrade):
                 stream.cut("thrust is stopping", ErrorCode.CANCEL)
 
     def abort(self) -> None:

@@ -16,7 +16,9 @@ URGENCIES = 8
 
 FRAMES_PER_TURN = 4
 """Of a stream that is not incremental: 64 KB, which take half a millisecond at 1 Gbit/s. A download is in nobody's way,
-and pages do not all become ready at the same late moment."""
+and pages do not all become ready at the same late moment. RFC 9218 §10 would send such streams one after the other;
+but a client that says nothing about priorities means the same default with everything, and must not wait for a file
+of a gigabyte."""
 
 
 class Sendable(Protocol):

@@ -125,10 +125,10 @@ class Listener:
                 return True
         return False
 
-    def end_streams(self) -> None:
-        """Ends the event streams, which would keep a worker from stopping."""
+    def end_streams(self, *, also_tunnels: bool = False) -> None:
+        """Ends the event streams, and tunnels if asked to, which would keep a worker from stopping."""
         for connection in list(self._front.connections):
-            connection.end_stream()
+            connection.end_stream(also_tunnel=also_tunnels)
 
     def abort(self) -> None:
         """Ends every connection now."""

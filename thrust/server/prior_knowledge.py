@@ -48,7 +48,7 @@ class PriorKnowledge(ClientConnection):
         """Closes the connection: nobody has asked for anything."""
         self._close()
 
-    def end_stream(self) -> None:
+    def end_stream(self, *, also_tunnel: bool = False) -> None:
         """Nothing."""
 
     def abort(self) -> None:

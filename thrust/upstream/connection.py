@@ -132,6 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._transport.write(last_chunk(body.trailers))
             self._request_sent = True
         except ThrustError as error:
+            piece = b""  # the error lives on, and this frame with its traceback
             self.fail(error)
 
     async def _next_piece(self, body: BodyStream) -> bytes:

@@ -19,9 +19,9 @@ class Allowance:
 
 
 CONTROL_FRAMES = Allowance("control frames", 1000, 100)
-"""PING, SETTINGS, PRIORITY, PRIORITY_UPDATE and unknown frames. Firefox sends six PRIORITY at the start, gRPC a PING
-with each burst of data. A SETTINGS counts as SETTINGS_COST: it is answered, and looks at every stream (CVE-2019-9512,
--9515)."""
+"""PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, unknown frames, and what comes for streams that are over. Firefox sends
+six PRIORITY at the start, gRPC a PING with each burst of data. A SETTINGS counts as SETTINGS_COST: it is answered, and
+looks at every stream (CVE-2019-9512, -9515)."""
 
 SETTINGS_COST = 10
 
