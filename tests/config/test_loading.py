@@ -369,6 +369,7 @@ DURATION = "a duration such as 30, 30s, 500ms, 2m or 1h, at most a year"
 SIZE = "a size such as 65536, 64KB, 64MB or 1MiB"
 JITTER = "a size such as 32 or 1KB, at most 64KB"
 PORT = "a port from 1 to 65535"
+HEADER_NAME = "the name of a header with no other meaning, or off"
 FINGERPRINT = r"a regular expression in ASCII such as \.[0-9a-f]{12}\., on or off"
 NETWORKS = "addresses and networks such as 10.0.0.0/8 (no bits set beyond the mask) with commas between them"
 DOMAINS = "host names with commas between them (no wildcards, no addresses; names beyond ASCII as xn--…)"
@@ -413,7 +414,8 @@ DOMAINS = "host names with commas between them (no wildcards, no addresses; name
         ("GZIP_COMPRESSION_JITTER", "few", JITTER),
         ("GZIP_COMPRESSION_JITTER", "65537", JITTER),
         ("GZIP_COMPRESSION_JITTER", "64MB", JITTER),
-        ("THRUST_SEND_FILE_HEADER", "X Sendfile", "the name of a header, or off"),
+        ("THRUST_SEND_FILE_HEADER", "X Sendfile", HEADER_NAME),
+        ("THRUST_SEND_FILE_HEADER", "Content-Length", HEADER_NAME),
         ("X_SENDFILE_ENABLED", "X-Sendfile", SWITCH),
         ("THRUST_ADMIN_PORT", "localhost", "a port, host:port with a port from 1 to 65535, or off"),
     ],
@@ -555,6 +557,18 @@ def test_turning_off_what_is_not_there_is_no_reason_to_warn(environ: dict[str, s
             "HTTPS_PORT has no effect without a certificate; SSL_CERT_PATH names one",
         ),
         ({"THRUST_HSTS": "on", "FORWARD_HEADERS": "0"}, "THRUST_HSTS has no effect without TLS"),
+        (
+            {"THRUST_SEND_FILE_HEADER": "x-accel-redirect"},
+            "THRUST_SEND_FILE_HEADER sends nothing without THRUST_SEND_FILE_MAPPING",
+        ),
+        (
+            {"THRUST_SEND_FILE_MAPPING": "/protected/=/srv/files"},
+            "THRUST_SEND_FILE_MAPPING has no effect without THRUST_SEND_FILE_HEADER=X-Accel-Redirect",
+        ),
+        (
+            {"THRUST_SEND_FILE_HEADER": "off", "THRUST_SEND_FILE_ROOT": "/srv/files"},
+            "THRUST_SEND_FILE_ROOT has no effect, because THRUST_SEND_FILE_HEADER is off",
+        ),
         ({"THRUST_PROT": "1"}, "THRUST_PROT is not a setting of this version; did you mean THRUST_PORT?"),
         (
             {"THRUSTER_MAX_REQUEST_BDY": "1"},
@@ -573,6 +587,8 @@ def test_what_is_probably_not_meant_is_a_warning(environ: dict[str, str], senten
         {"THRUST_HTTP2": "auto"},
         {**CERTIFICATE, "HTTPS_PORT": "8443", "THRUST_HSTS": "on"},
         {"THRUST_HSTS": "on"},
+        {"THRUST_SEND_FILE_HEADER": "X-Accel-Redirect", "THRUST_SEND_FILE_MAPPING": "/protected/=/srv/files"},
+        {"THRUST_SEND_FILE_ROOT": "/srv/files"},
         {"TARGET_PORT": "4000", "HTTP_PORT": "80"},
         {"THRUST_WORKER_PORT": "4000"},
         {"THRUST_PUBLIC_PORT": "3000"},

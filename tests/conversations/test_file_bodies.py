@@ -28,8 +28,9 @@ WRITE_TIMEOUT_S = 30
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    """A file that nobody has open in the end, without the help of the collector."""
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that is not in memory, and that nobody has open in the end, without the help of the collector."""
+    monkeypatch.setattr("thrust.http.message._NO_WAITING", None)
     path = tmp_path / "report.pdf"
     path.write_bytes(DATA)
     gc.disable()

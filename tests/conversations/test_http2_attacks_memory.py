@@ -7,7 +7,9 @@ import pytest
 
 from tests.support.http2_peer import pseudo
 from tests.support.http2_stage import Http2Stage, perform_http2, response
+from thrust.server.http2 import GATHERED_BYTES, MAX_UNREAD_BYTES
 from thrust.server.http2_stream import Http2Stream
+from thrust.wire.http2.outgoing import MAX_CONCURRENT_STREAMS
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,24 @@ def test_a_stream_that_nobody_wants_to_read_is_gone_with_its_reset() -> None:
         assert living_streams() == 0
 
     perform_http2(story, client_settings={4: 0})
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_one_read_full_of_requests_for_what_is_cached_does_not_pile_up_answers(method: str) -> None:
+    async def story(scene: Http2Stage) -> None:
+        client = scene.client
+        client.open_window(0, 1 << 30)
+        client.request(1, "/a.js")
+        await scene.worker_got()
+        wide = b"x-wide: " + b"w" * 4000
+        await scene.worker_says(response(b"y" * 16000, b"cache-control: max-age=100", wide))
+        client.hear()
+        scene.peer.stop_reading()
+        frames = [client.headers(stream_id, pseudo("/a.js", method)).serialize() for stream_id in range(3, 4003, 2)]
+        scene.client.raw(b"".join(frames))
+        await scene.settled()
+        assert scene.peer.transport.max_buffered_bytes < MAX_UNREAD_BYTES + 2 * GATHERED_BYTES
+        assert living_streams() <= MAX_CONCURRENT_STREAMS
+
+    stage = perform_http2(story, client_settings={4: (1 << 31) - 1}, cache_size_bytes=1 << 20)
+    assert [exchange.cache for exchange in stage.exchanges[:3]] == ["miss", "hit", "hit"]

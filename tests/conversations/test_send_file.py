@@ -453,7 +453,7 @@ def test_what_is_refused_is_told_to_the_log_alone(folder: Path, layers: dict[str
 def test_two_files_at_once_are_the_workers_fault(folder: Path) -> None:
     reply, error = one_reply(folder, answer("X-Sendfile: report.pdf", "X-Sendfile: notes.txt"))
     assert (reply.status, reply["x-sendfile"]) == (502, None)
-    assert error == "the worker's response names 2 files to send"
+    assert error == "the worker's response names 2 files to send: 'notes.txt', 'report.pdf'"
 
 
 def test_an_empty_name_means_no_file(folder: Path) -> None:

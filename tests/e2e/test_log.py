@@ -31,6 +31,7 @@ FIELDS = [
     "proto",
     "host",
     "request_id",
+    "cache_detail",
 ]
 """Thruster's, in its order, then ours."""
 

@@ -1,17 +1,22 @@
 """Orders at an authority that does what a test wants; what pebble can do is in tests/e2e/test_acme.py."""
 
+import contextlib
+import gzip
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.scripted_ca import Script, scripted_ca
+from tests.support.scripted_ca import Script, _Handler, scripted_ca
 from thrust.errors import OrderError
 from thrust.tls.acme import Authority
-from thrust.tls.acme_session import retry_after_s
+from thrust.tls.acme_session import MAX_ANSWER_BYTES, retry_after_s
 from thrust.tls.answers import Answers
 from thrust.tls.renewal import MAX_RETRY_AFTER_S, Window
 from thrust.tls.settings import AcmeSettings
@@ -114,6 +119,163 @@ def test_a_rate_limit_is_kept_as_long_as_the_ca_asks_for(ca: Setting) -> None:
     assert "rate limit" in str(error)
 
 
+@pytest.mark.parametrize("path", ["/dir", "/account"])
+@pytest.mark.parametrize(("status", "code", "is_refusal"), [(429, "rateLimited", True), (503, "serverInternal", False)])
+def test_a_pause_is_kept_that_the_ca_asks_for_before_there_is_an_account(
+    ca: Setting, path: str, status: int, code: str, is_refusal: bool
+) -> None:
+    ca.script.problems = {path: [(status, code, {"Retry-After": "7200"})]}
+    error = ca.refusal()
+    assert (error.retry_after_s, error.is_refusal) == (7200, is_refusal)
+
+
+@pytest.mark.parametrize(("status", "is_refusal"), [(503, False), (429, False), (404, True)])
+@pytest.mark.parametrize("path", ["/dir", "/account", "/order"])
+def test_a_pause_without_a_problem_document_is_kept(
+    ca: Setting, monkeypatch: pytest.MonkeyPatch, path: str, status: int, is_refusal: bool
+) -> None:
+    def play(handler: _Handler, asked: str, content: object) -> None:
+        if asked == path:
+            handler._answer(status, "busy", {"Retry-After": "7200"})
+        else:
+            scripted(handler, asked, content)
+
+    scripted = _Handler._play
+    monkeypatch.setattr(_Handler, "_play", play)
+    error = ca.refusal()
+    assert (error.retry_after_s, error.is_refusal) == (7200, is_refusal)
+    assert f"answers with status {status}" in str(error)
+
+
+def test_a_session_that_failed_to_open_opens_at_the_next_order(ca: Setting) -> None:
+    ca.script.problems = {"/account": [(429, "rateLimited", {})]}
+    authority = ca.authority()
+    with pytest.raises(OrderError):
+        authority.order(NAME, BOTH)
+    assert authority.order(NAME, BOTH).pem
+    authority.close()
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_answer_that_drips_is_given_up(ca: Setting, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Each byte comes in time; all of them would take for ever, and the lock is held."""
+    monkeypatch.setattr("thrust.tls.acme_session.EXCHANGE_TIMEOUT_S", 0.2)
+
+    def drip(handler: _Handler) -> None:
+        start = b"HTTP/1.1 200 OK\r\nX: " if part == "head" else b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(start)
+            while not ca.stopped.wait(0.02):
+                handler.wfile.write(b"x")
+
+    monkeypatch.setattr(_Handler, "do_GET", drip)
+    timer = threading.Timer(5, ca.stopped.set)
+    timer.start()
+    error = ca.refusal()
+    timer.cancel()
+    assert "has not finished an answer within 0.2 s" in str(error)
+    assert not error.is_refusal
+    ca.stopped.set()
+
+
+def test_an_answer_without_end_is_given_up(ca: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = 0
+
+    def flood(handler: _Handler) -> None:
+        nonlocal sent
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while sent < 64 * MAX_ANSWER_BYTES:
+                sent += handler.wfile.write(bytes(65536))
+
+    monkeypatch.setattr(_Handler, "do_GET", flood)
+    assert "an answer of more than 1048576 bytes" in str(ca.refusal())
+    assert sent < 32 * MAX_ANSWER_BYTES
+
+
+@pytest.mark.slow
+def test_an_answer_that_unpacks_to_more_is_not_unpacked(ca: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(bytes(100 * MAX_ANSWER_BYTES), 9)
+
+    def bomb(handler: _Handler) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        handler.wfile.write(head + packed)
+
+    monkeypatch.setattr(_Handler, "do_GET", bomb)
+    tracemalloc.start()
+    try:
+        ca.refusal()
+        assert tracemalloc.get_traced_memory()[1] < 50 * MAX_ANSWER_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("retry_after", ["", "300"])
+def test_an_order_that_the_ca_does_not_finish_is_waited_for_and_left_with_its_wish(
+    ca: Setting, monkeypatch: pytest.MonkeyPatch, retry_after: str
+) -> None:
+    monkeypatch.setattr("thrust.tls.acme.ORDER_TIMEOUT_S", 0.5)
+    order = _Handler._order
+    monkeypatch.setattr(_Handler, "_order", lambda handler: order(handler) | {"status": "processing"})
+    ca.script.retry_after = retry_after
+    error = ca.refusal()
+    assert "has not finished the order for a.example within 0.5 s" in str(error)
+    assert (error.retry_after_s, error.is_refusal) == (float(retry_after or 0), False)
+    looks = [where for where, _ in ca.script.seen if where == "/order/1"]
+    assert len(looks) == 2 if retry_after else len(looks) >= 2
+
+
+@pytest.mark.slow
+def test_a_proxy_is_gone_through_with_the_same_trust(ca: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tunnelling_proxy() as (url, tunnels):
+        monkeypatch.setenv("https_proxy", url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        authority = ca.authority()
+        assert authority.order(NAME, BOTH).pem
+        authority.close()
+    assert tunnels
+
+
+@contextlib.contextmanager
+def tunnelling_proxy() -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of an HTTP proxy that knows CONNECT, and which targets it was asked for."""
+    targets: list[bytes] = []
+
+    class Tunnel(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            target = self.rfile.readline().split()[1]
+            targets.append(target)
+            while self.rfile.readline().strip():
+                continue
+            host, _, port = target.decode().rpartition(":")
+            with socket.create_connection((host, int(port))) as far:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=pump, args=(far, self.connection))
+                back.start()
+                pump(self.connection, far)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", targets
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(65536):
+            sink.sendall(content)
+        sink.shutdown(socket.SHUT_WR)
+
+
 def test_troubles_of_the_ca_are_not_ours(ca: Setting) -> None:
     ca.script.problems = {"/order": [(500, "serverInternal", {"Retry-After": "60"})]}
     error = ca.refusal()
@@ -154,6 +316,24 @@ def test_an_account_that_the_ca_has_forgotten_is_made_again(ca: Setting) -> None
     assert authority.order(NAME, BOTH).pem
     authority.close()
     assert len(ca.script.payloads("/account")) == 2
+
+
+def test_an_account_that_the_ca_has_forgotten_is_made_again_with_another_address(ca: Setting) -> None:
+    authority = ca.authority(email="old@example.com")
+    authority.order(NAME, BOTH)
+    authority.close()
+    ca.script.problems = {"/account/1": [(400, "accountDoesNotExist", {})]}
+    authority = ca.authority(email="new@example.com")
+    assert authority.order(NAME, BOTH).pem
+    authority.close()
+    contacts = [registration["contact"] for registration in ca.script.payloads("/account")]
+    assert contacts == [["mailto:old@example.com"], ["mailto:new@example.com"]]
+
+
+def test_a_ca_that_forgets_every_account_is_asked_twice_and_no_more(ca: Setting) -> None:
+    ca.script.problems = {"/order": [(400, "accountDoesNotExist", {})] * 5}
+    assert "accountDoesNotExist" in str(ca.refusal())
+    assert len(ca.script.payloads("/order")) == 2
 
 
 def test_a_profile_is_asked_for(ca: Setting) -> None:

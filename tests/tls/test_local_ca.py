@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from thrust.errors import Alert, CertificateError, ConfigError, TlsRefusal
+from thrust.tls.inventory import local_rows
 from thrust.tls.local_ca import MAX_NAMES, LocalCertificates, data_folder
-from thrust.tls.local_issuing import Issuer
+from thrust.tls.local_issuing import Issuer, new_authority
 from thrust.tls.trusting import trust_commands
 
 H1 = ("http/1.1",)
@@ -128,7 +130,9 @@ def test_a_folder_that_is_complete_is_not_written_to(local: LocalCertificates) -
 def test_nobody_else_can_read_the_key(local: LocalCertificates) -> None:
     folder = local.ca_path.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes.pop("local-ca.pem") == 0o644
+    assert set(modes.values()) == {0o600}
 
 
 def test_a_lost_certificate_is_made_again_by_the_same_authority(local: LocalCertificates) -> None:
@@ -151,6 +155,50 @@ def test_a_damaged_pair_is_told_with_the_cure(local: LocalCertificates) -> None:
     path.write_text(path.read_text().replace("PRIVATE KEY", "PUBLIC KEY"))
     with pytest.raises(CertificateError, match="delete it"):
         LocalCertificates(local.ca_path.parent, H1)
+
+
+@pytest.mark.parametrize("is_pair_lost", [False, True])
+@pytest.mark.parametrize("damage", ["cut", "empty", "nonsense", "another's", "encrypted"])
+def test_a_key_that_is_not_the_authority_s_is_told_with_the_cure(
+    local: LocalCertificates, damage: str, is_pair_lost: bool
+) -> None:
+    folder = local.ca_path.parent
+    key_path = folder / "local-ca-key.pem"
+    key = key_path.read_text()
+    key_path.write_text(
+        {
+            "cut": key[:100],
+            "empty": "",
+            "nonsense": "\xe4",
+            "another's": new_authority()[1],
+            "encrypted": encrypted(key),
+        }[damage]
+    )
+    if is_pair_lost:
+        (folder / "localhost.pem").unlink()
+    with pytest.raises(CertificateError, match="do not belong together; delete both to have a new CA made"):
+        LocalCertificates(folder, H1)
+    assert "delete both" in local_rows(folder)[0][-1]
+
+
+def encrypted(key: str) -> str:
+    loaded = serialization.load_pem_private_key(key.encode(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    return loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+
+
+def test_a_key_that_is_damaged_later_refuses_new_names_only(local: LocalCertificates) -> None:
+    local.ca_path.with_name("local-ca-key.pem").write_text("")
+    with pytest.raises(TlsRefusal, match="delete both"):
+        local.choose(b"new.localhost", ())
+    assert local.choose(b"localhost", ())
+
+
+def test_what_is_whole_is_listed_as_valid_and_what_is_missing_as_such(local: LocalCertificates, tmp_path: Path) -> None:
+    assert [row[-1] for row in local_rows(local.ca_path.parent)] == ["valid", "valid"]
+    assert [row[-1] for row in local_rows(tmp_path / "elsewhere")] == ["none yet", "none yet"]
+    local.ca_path.with_name("localhost.pem").write_text("")
+    assert "delete it" in local_rows(local.ca_path.parent)[1][-1]
 
 
 def test_a_folder_that_cannot_be_used_is_told_with_the_cure(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from thrust.tls.renewal import (
     next_try_at_s,
     renewal_at_s,
     share_of,
+    unanswered_pause_s,
 )
 
 DAY_S = 24 * 3600.0
@@ -101,6 +102,16 @@ def test_pauses_grow_up_to_a_limit(count: int) -> None:
 )
 def test_the_wish_of_the_ca_lengthens_a_pause_within_reason(retry_after_s: float, pause_s: float) -> None:
     assert refused(retry_after_s=retry_after_s).pause_s == pause_s
+
+
+@pytest.mark.parametrize(
+    ("count", "is_refusal", "retry_after_s", "pause_s"),
+    [(1, False, 0, 15), (4, False, 0, 300), (99, False, 0, 1800), (1, True, 0, 21600), (1, False, 900, 900)],
+)
+def test_the_renewal_window_is_asked_for_again_as_the_rfc_says(
+    count: int, is_refusal: bool, retry_after_s: float, pause_s: float
+) -> None:
+    assert unanswered_pause_s(count, is_refusal, retry_after_s) == pause_s
 
 
 def test_without_a_failure_an_order_may_be_tried_now() -> None:

@@ -20,6 +20,7 @@ NOTES = Notes(
     window=Window(1e9, 2e9),
     ask_again_at_s=5.0,
     ordered_at_s=4.0,
+    certificate="abc",
 )
 
 needs_other_user = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -114,6 +115,11 @@ def test_notes_of_another_kind_are_forgotten(found: dict[str, object]) -> None:
     assert notes_from(found) == Notes()
 
 
+def test_notes_say_nothing_about_another_certificate_but_which_challenge_works() -> None:
+    assert NOTES.about("abc") == NOTES
+    assert NOTES.about("def") == Notes(challenge="http-01", certificate="def")
+
+
 def test_a_version_changes_with_every_write(storage: Storage) -> None:
     versions = [storage.pair_version("a.example")]
     for pem in ("one", "two"):
@@ -155,6 +161,43 @@ def test_a_path_that_is_a_file_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
     with pytest.raises(StorageError, match="STORAGE_PATH has to be a folder"):
         Storage(tmp_path / "store", CA).prepare()
+
+
+def test_a_path_that_cannot_be_looked_at_counts_as_empty_until_it_is_used(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / ("x" * 300), CA)
+    assert not storage.has_notes("a.example")
+    assert storage.read_pair("a.example") == ""
+    with pytest.raises(StorageError, match="cannot be read"):
+        storage.check_readable("a.example")
+    with pytest.raises(StorageError, match="cannot be written"):
+        storage.prepare()
+
+
+def test_a_folder_without_certificates_is_readable(storage: Storage) -> None:
+    storage.check_readable("a.example")
+    storage.write_pair("a.example", "pem")
+    storage.check_readable("a.example")
+
+
+@needs_other_user
+def test_a_manager_starts_on_a_folder_that_its_user_may_not_enter(storage: Storage) -> None:
+    script = f"""
+import os
+from pathlib import Path
+from thrust.tls.inventory import acme_rows
+from thrust.tls.manager import Manager
+from thrust.tls.settings import AcmeSettings
+from thrust.tls.storage import Storage, is_lost_with_container
+os.environ["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
+os.setuid(65534)
+root = Path({str(storage.root)!r})
+is_lost_with_container(root)
+manager = Manager(["a.example"], AcmeSettings({CA!r}), root, ("http/1.1",))
+print(manager.has_certificate("a.example"), acme_rows(["a.example"], Storage(root, {CA!r}))[0][-1])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"False STORAGE_PATH {storage.root} cannot be read (Permission denied)")
 
 
 @needs_other_user

@@ -13,8 +13,9 @@ from tests.support.certificates import make_pair
 from thrust.errors import OrderError, StorageError
 from thrust.tls.renewal import Window
 from thrust.tls.shelf import Shelf
-from thrust.tls.storage import Storage
+from thrust.tls.storage import Notes, Storage
 from thrust.tls.upkeep import LONGEST_WAIT_S, STORAGE_PAUSE_S, Authority, Upkeep
+from thrust.tls.validity import fingerprint
 
 CA = "https://ca.example/directory"
 NAME = "a.example"
@@ -218,6 +219,17 @@ def test_a_ca_that_is_away_when_asked_for_its_window_changes_nothing(
     assert instance.log.about("the CA does not say when to renew")
 
 
+@pytest.mark.parametrize(("is_refusal", "questions"), [(False, 4), (True, 1)])
+def test_a_ca_that_is_away_is_asked_for_its_window_ever_more_rarely_and_one_that_refuses_after_hours(
+    instance: Instance, authority: FakeAuthority, is_refusal: bool, questions: int
+) -> None:
+    instance.work()
+    authority.error = OrderError("no window", is_refusal=is_refusal)
+    for _ in range(120):
+        instance.work(1)  # after 1, 16, 46 and 106 seconds
+    assert authority.window_questions == questions
+
+
 def test_a_refusal_is_told_with_its_cure_and_not_repeated_at_once(instance: Instance, authority: FakeAuthority) -> None:
     authority.error = refusal()
     instance.work()
@@ -386,8 +398,26 @@ def test_a_damaged_certificate_is_ordered_anew(tmp_path: Path, authority: FakeAu
     storage.write_pair(NAME, pem_for(NAME)[:300])
     instance = Instance(tmp_path, authority)
     assert instance.shelf.get(NAME) is None
+    (line,) = instance.log.about("stored certificate cannot be used: it is ordered anew")
+    assert "no key and certificate" in line["error"]
     instance.work()
     assert instance.shelf.get(NAME) is not None
+    assert len(instance.log.about("stored certificate cannot be used: it is ordered anew")) == 1
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_notes_that_a_crash_has_left_beside_a_newer_certificate_are_ignored(
+    instance: Instance, authority: FakeAuthority, tmp_path: Path, is_restarted: bool
+) -> None:
+    """Else its predecessor's window, which has passed, has it ordered once more."""
+    instance.work()
+    stale = instance.storage.read_notes(NAME)
+    window = Window(instance.now_s - 3 * DAY_S, instance.now_s - 2 * DAY_S)
+    instance.storage.write_notes(NAME, stale._replace(window=window, ordered_at_s=0.0, ask_again_at_s=9e12))
+    instance.storage.write_pair(NAME, pem_for(NAME))
+    authority.error = OrderError("the CA cannot be reached", is_refusal=False)
+    (Instance(tmp_path, authority) if is_restarted else instance).work()
+    assert len(authority.orders) == 1
 
 
 def test_nothing_is_ordered_that_could_not_be_kept(tmp_path: Path, authority: FakeAuthority) -> None:
@@ -418,7 +448,8 @@ def test_a_read_only_volume_serves_what_it_holds(tmp_path: Path, authority: Fake
     storage = Storage(tmp_path, CA)
     storage.prepare()
     storage.write_pair(NAME, pem_for(NAME))
-    storage.write_notes(NAME, storage.read_notes(NAME)._replace(ask_again_at_s=9e12))
+    notes = Notes(ask_again_at_s=9e12, certificate=fingerprint(storage.read_pair(NAME)))
+    storage.write_notes(NAME, notes)
     (storage.folder / "lock").mkdir()  # what fails for root too
     instance = Instance(tmp_path, authority)
     instance.work()

@@ -194,6 +194,13 @@ def _doubts(asked: Config, config: Config, found: _FoundByField) -> Iterator[str
         yield f"{found['https_port'].variable} has no effect without a certificate; SSL_CERT_PATH names one"
     if config.hsts_s is not None and not config.serves_tls and not config.forward_headers:
         yield f"{found['hsts_s'].variable} has no effect without TLS"
+    is_by_uri = (config.send_file_header or "").lower() == "x-accel-redirect"
+    if is_by_uri and not config.send_file_mapping:
+        yield f"{found['send_file_header'].variable} sends nothing without THRUST_SEND_FILE_MAPPING"
+    if config.send_file_mapping and not is_by_uri:
+        yield f"{found['send_file_mapping'].variable} has no effect without THRUST_SEND_FILE_HEADER=X-Accel-Redirect"
+    if "send_file_roots" in found and config.send_file_header is None:
+        yield f"{found['send_file_roots'].variable} has no effect, because THRUST_SEND_FILE_HEADER is off"
     if config.trusted_proxies and not config.forward_headers:
         yield f"{found['trusted_proxies'].variable} has no effect, because FORWARD_HEADERS is off"
     if "port" not in found and found.get("worker_port", _Found("", "")).variable.endswith("TARGET_PORT"):

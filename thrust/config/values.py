@@ -224,11 +224,21 @@ def parse_network(text: str) -> "IPv4Network | IPv6Network":
     return ip_network(text)
 
 
+_TAKEN_FIELD_NAMES = frozenset(
+    (
+        *("connection", "content-disposition", "content-encoding", "content-length", "content-range", "content-type"),
+        *("cache-control", "date", "etag", "host", "last-modified", "location", "set-cookie", "transfer-encoding"),
+        *("upgrade", "vary"),
+    )
+)
+"""Every response may hold one of these, and means something else by it."""
+
+
 def parse_field_name(text: str) -> str | None:
     """A field name (RFC 9110 §5.6.2 token); None for `off`, and the usual name for `on`."""
     if text.lower() in _ON | _OFF or not text:
         return SEND_FILE_HEADER if text.lower() in _ON else None
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text) or text.lower() in _TAKEN_FIELD_NAMES:
         raise ValueError
     return text
 
@@ -390,7 +400,7 @@ NETWORKS = Kind(
 )
 URL_PATH = Kind(parse_path_or_off, "a path such as /up without query, or off", empty="off")
 URL_PATHS = Kind(parse_list(parse_path), "paths such as /up,/healthz with commas between them", _show_list)
-FIELD_NAME = Kind(parse_field_name, "the name of a header, or off", empty="off")
+FIELD_NAME = Kind(parse_field_name, "the name of a header with no other meaning, or off", empty="off")
 CODING_LIST = Kind(
     parse_codings, f"some of {', '.join(CODINGS)} with commas between them, on or off", _show_list, empty="off"
 )

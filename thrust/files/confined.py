@@ -4,8 +4,8 @@ Called by the handlers that send files: `open` in a thread, because every look a
 `open_cached` without one, because most files that are asked for have been asked for before. A name is never checked
 first and opened later: either the kernel confines the path while it resolves it (`openat2.py`), or the path is walked
 without following links (`walking.py`), and what is asked about the file is asked of the descriptor. Symbolic links may
-lead anywhere beneath a root, and nowhere else. `..` in a path is taken by its spelling, as in URLs; in a link it means
-what it says.
+lead anywhere beneath their root, absolute ones beneath any, and nowhere else. `..` in a path is taken by its spelling,
+as in URLs; in a link it means what it says.
 
 A root is the folder that its path leads to *now*: when a deploy replaces the link `current`, the next file comes from
 the new release. That costs a stat per file, and where we may not wait for one as much as opening does: a tenth of

@@ -26,8 +26,8 @@ from thrust.http.message import FileContent, Request, Response
 from thrust.http.negotiation import IDENTITY, accepted_codings
 
 MAX_DISK_THREADS = 32
-"""As many as nginx has (thread_pool default). So many requests may wait for a disk before the next one for a file does,
-too; nothing else ever waits for these threads."""
+"""As many as nginx has (thread_pool default). So many requests may wait for a disk before the next one does, too: for a
+file that is not in memory, or for what may be one beneath a path of THRUST_STATIC. Nothing else waits for them."""
 
 _ORIGINAL: tuple[bytes, ...] = (IDENTITY,)
 _WITHOUT_CONTENT = frozenset({204, 205, 304})

@@ -30,7 +30,7 @@ _OURS = frozenset(
 )
 """Fields that are taken out of the request; those of an Origin are written anew."""
 
-_CLAIMS = (b"x-accel-", b"x-forwarded", b"x-sendfile")
+_CLAIMS = (b"x-accel-", b"x-forwarded", b"x-lighttpd-send-file", b"x-sendfile")
 """How the names of all others begin that only a proxy of ours may send: app servers believe several of them."""
 
 _UNDERSCORE = ord("_")

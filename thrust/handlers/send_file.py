@@ -10,6 +10,7 @@ The worker is told by X-Sendfile-Type, as Rack and others expect it. None of the
 when the feature is off or listens to another one: a path tells too much.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
@@ -50,7 +51,8 @@ class SendFile:
             return response
         response.close()  # whatever the body is, and however much of it is still to come
         if len(named) > 1:
-            raise UpstreamError(f"the worker's response names {len(named)} files to send")
+            names = ", ".join(repr(os.fsdecode(name)) for name in sorted(named)[:3])
+            raise UpstreamError(f"the worker's response names {len(named)} files to send: {names}")
         return await self._send(request, response, named.pop())
 
     async def _send(self, request: Request, response: Response, named: bytes) -> Response:
@@ -97,8 +99,6 @@ class Paths:
             yield self._roots, decoded
         if (utf8 := _as_utf8(named)) is not None:
             yield self._roots, utf8
-        if named.startswith(b"=?"):
-            yield self._roots, _without_encoded_words(named)
 
 
 class Mappings:
@@ -126,19 +126,6 @@ def offer_of(header: bytes, mounts: Sequence[Mount] = ()) -> list[FieldLine]:
     if mounts:
         lines.append((b"x-accel-mapping", b", ".join(mount.folder + b"=" + mount.prefix for mount in mounts)))
     return lines
-
-
-def _without_encoded_words(value: bytes) -> bytes:
-    """The path that Django has put into encoded words (RFC 2047), as it does with what is not Latin-1."""
-    from email.errors import HeaderParseError
-    from email.header import decode_header
-
-    try:
-        parts = decode_header(value.decode("ascii"))
-        texts = [part if isinstance(part, str) else part.decode(charset or "ascii") for part, charset in parts]
-    except (HeaderParseError, LookupError, ValueError):
-        return value
-    return "".join(texts).encode()
 
 
 def _as_utf8(path: bytes) -> bytes | None:

@@ -19,8 +19,11 @@ from thrust.http.ranges import Range
 if TYPE_CHECKING:
     import asyncio
 
-FILE_PIECE_BYTES = 262144
-"""What is read of a file at once where the kernel cannot send it."""
+FILE_PIECE_BYTES = 65536
+"""What is read of a file at once where the kernel cannot send it; a client that does not read keeps so much in memory,
+over HTTP/2 for each of its streams."""
+
+_NO_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)
 
 T = TypeVar("T")
 
@@ -116,7 +119,10 @@ class FileContent:
             piece = segment
         else:
             start, stop = segment
-            piece = await self.in_thread(partial(_read_at, descriptor, start, min(stop - start, FILE_PIECE_BYTES)))
+            stop = min(stop, start + FILE_PIECE_BYTES)
+            piece = read_cached(descriptor, start, stop)
+            if not piece:
+                piece = await self.in_thread(partial(_read_at, descriptor, start, stop - start))
             if self._descriptor is None:
                 raise _given_up()
             if not piece:
@@ -139,6 +145,18 @@ def _given_up() -> OSError:
 
 def _segment_bytes(segment: bytes | Range) -> int:
     return len(segment) if isinstance(segment, bytes) else segment[1] - segment[0]
+
+
+def read_cached(descriptor: Descriptor, start: int, stop: int) -> bytes:
+    """What of a range can be had without waiting for a disk; b"" if that is not known."""
+    if _NO_WAITING is None:
+        return b""
+    room = bytearray(stop - start)
+    try:
+        count = os.preadv(descriptor.number, [room], start, _NO_WAITING)
+    except OSError:
+        return b""
+    return bytes(memoryview(room)[:count])
 
 
 def _read_at(descriptor: Descriptor, offset: int, count: int) -> bytes:

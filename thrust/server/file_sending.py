@@ -27,8 +27,7 @@ from functools import partial
 from thrust.errors import ClientGone, ThrustError
 from thrust.flow import WriteGate
 from thrust.http.exchange import Exchange
-from thrust.http.message import Descriptor, FileContent
-from thrust.http.ranges import Range
+from thrust.http.message import Descriptor, FileContent, read_cached
 
 STEP_BYTES = 2097152
 """What is sent before others get their turn: 0.3 ms of work, if the socket takes it. Steps of 1 MB cost a tenth more
@@ -51,8 +50,6 @@ smaller, and nothing changes for it."""
 
 RETRY_S = 0.05
 """When to try again if a socket that is called writable takes nothing, as for want of memory for all TCP."""
-
-_NO_WAITING: int | None = getattr(os, "RWF_NOWAIT", None)
 
 _NOT_BY_SENDFILE = frozenset(
     (
@@ -102,26 +99,13 @@ async def send_file(
 async def _read_small(content: FileContent) -> bytes:
     pieces = []
     while (segment := content.upcoming) is not None:
-        piece = segment if isinstance(segment, bytes) else _read_cached(content.descriptor, segment)
+        piece = segment if isinstance(segment, bytes) else read_cached(content.descriptor, *segment)
         if piece:
             content.advance(len(piece))
         else:
             piece = await content.read()
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _read_cached(descriptor: Descriptor, wanted: Range) -> bytes:
-    """What of a range can be had without waiting; b"" if that is not known."""
-    if _NO_WAITING is None:
-        return b""
-    start, stop = wanted
-    room = bytearray(stop - start)
-    try:
-        count = os.preadv(descriptor.number, [room], start, _NO_WAITING)
-    except OSError:
-        return b""
-    return bytes(room[:count])
 
 
 def _leads_to_kernel(transport: asyncio.Transport) -> bool:
@@ -134,11 +118,17 @@ def _leads_to_kernel(transport: asyncio.Transport) -> bool:
 async def _send_by_copy(
     transport: asyncio.Transport, gate: WriteGate, content: FileContent, exchange: Exchange
 ) -> None:
+    in_a_row_bytes = 0
     while piece := await content.read():
         exchange.body_bytes += len(piece)
+        in_a_row_bytes += len(piece)
         transport.write(piece)
         if not gate.is_open:
             await gate.drained()
+            in_a_row_bytes = 0
+        elif in_a_row_bytes >= STEP_BYTES:
+            await asyncio.sleep(0)
+            in_a_row_bytes = 0
 
 
 async def _send_by_kernel(
@@ -233,10 +223,9 @@ class _Sender:
         self._poll.register(self._socket.number, select.POLLOUT)
         self._is_full = False
         self._is_limited = False
-        self._can_look = _NO_WAITING is not None
+        self._can_look = True
         self._looked_s = -math.inf
         self._seen = (0, 0)
-        self._room = [bytearray(1)]
 
     async def send(self) -> None:
         """Sends everything; OSError if the file, the socket or both cannot."""
@@ -372,10 +361,8 @@ class _Sender:
             seen_from = seen_to = start
             self._looked_s = now_s
         if stop > seen_to:
-            try:
-                for position in range(stop - 1, seen_to - 1, -LOOK_EVERY_BYTES):
-                    os.preadv(self._file.number, self._room, position, _NO_WAITING or 0)
-            except OSError:
+            looks = range(stop - 1, seen_to - 1, -LOOK_EVERY_BYTES)
+            if not all(read_cached(self._file, position, position + 1) for position in looks):
                 # A look makes the kernel read what it misses, so that the next one would find just that.
                 self._can_look = False
                 return False

@@ -11,8 +11,6 @@ and a second one says which are still served (§6.8).
 """
 
 import asyncio
-import contextlib
-import socket
 import time
 from collections.abc import Sequence
 
@@ -22,7 +20,7 @@ from thrust.http.headers import FieldLine
 from thrust.http.message import Request, Response
 from thrust.server.connection import ClientConnection
 from thrust.server.front import Front
-from thrust.server.http2_sending import Sender
+from thrust.server.http2_sending import Sender, limit_unsent
 from thrust.server.http2_stream import Http2Stream
 from thrust.server.http2_tunnel import ask_for_tunnel
 from thrust.wire.http2.engine import Engine
@@ -33,6 +31,7 @@ from thrust.wire.http2.events import (
     Event,
     PongReceived,
     PriorityChanged,
+    RequestBroken,
     RequestReceived,
     RequestRefused,
     StreamEnded,
@@ -45,11 +44,13 @@ from thrust.wire.http2.frames import MAX_FRAME_BYTES, ErrorCode
 WRITE_AHEAD_BYTES = 65536
 """What may wait in the transport: asyncio's own high-water mark, at which it tells us to pause."""
 
-UNSENT_BYTES = 131072
-"""What may wait in the kernel without being under way (TCP_NOTSENT_LOWAT), where it would be in everybody's way."""
+GATHERED_BYTES = 65536
+"""Of answers, given to the transport before the next frame is read, lest one read of small requests (256 KB, 14 bytes
+for each) queue megabytes before the transport can say that it is full."""
 
-MAX_UNREAD_BYTES = 131072
-"""Of replies to a client that does not read them but goes on asking, PING by PING (CVE-2019-9512); then it is cut."""
+MAX_UNREAD_BYTES = 524288
+"""Of replies to a client that does not read them but goes on asking, PING by PING (CVE-2019-9512); then it is cut.
+Heads count, too: there is room for those of MAX_CONCURRENT_STREAMS answers with 5 KB each."""
 
 ANNOUNCE_S = 1.0
 """How long the reply to the PING behind the first GOAWAY is awaited; new streams are served meanwhile."""
@@ -99,7 +100,7 @@ class Http2Connection(ClientConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted (asyncio.Protocol): says our settings."""
         self.engine.begin()
-        _limit_unsent(transport)
+        limit_unsent(transport)
         super().connection_made(transport)
         self._flush()
 
@@ -115,6 +116,11 @@ class Http2Connection(ClientConnection):
                 self._receive_request(event)
             else:
                 self._receive_other(event)
+            if self.engine.output_bytes > GATHERED_BYTES:
+                self._flush()
+                if self._transport.is_closing():
+                    self._starting.clear()  # it has asked for too much; nobody will read the answers to the rest
+                    break
         starting, self._starting = self._starting, []
         for stream in starting:
             if stream.id in self._streams:
@@ -139,6 +145,9 @@ class Http2Connection(ClientConnection):
             case TrailersReceived(stream_id, trailers):
                 if stream_id in self._streams:
                     self._receive_trailers(self._streams[stream_id], trailers)
+            case RequestBroken(stream_id, reason):
+                if stream_id in self._streams:
+                    self._streams[stream_id].break_request(reason)
             case StreamEnded(stream_id, _, reason, is_ours):
                 if stream_id in self._streams:
                     self._lose_stream(self._streams[stream_id], reason, is_ours=is_ours)
@@ -437,12 +446,3 @@ class Http2Connection(ClientConnection):
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "ending" if self._is_ending else "open"
         return f"<Http2Connection {self.peer_address} {state}, {len(self._streams)} streams>"
-
-
-def _limit_unsent(transport: asyncio.BaseTransport) -> None:
-    """Keeps the kernel from holding more than what is under way, where it can be told."""
-    connection = transport.get_extra_info("socket")
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if connection is not None and option is not None:
-        with contextlib.suppress(OSError):  # no TCP
-            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)

@@ -6,6 +6,9 @@ a frame each if they are incremental, a few if each is of use only as a whole. A
 here; the connection brings it back when the client opens the window.
 """
 
+import asyncio
+import contextlib
+import socket
 from collections import deque
 from typing import Protocol
 
@@ -19,6 +22,9 @@ FRAMES_PER_TURN = 4
 and pages do not all become ready at the same late moment. RFC 9218 §10 would send such streams one after the other;
 but a client that says nothing about priorities means the same default with everything, and must not wait for a file
 of a gigabyte."""
+
+UNSENT_BYTES = 131072
+"""What may wait in the kernel without being under way (TCP_NOTSENT_LOWAT), where it would be in everybody's way."""
 
 
 class Sendable(Protocol):
@@ -100,3 +106,12 @@ class Sender:
 
     def __repr__(self) -> str:
         return f"<Sender {self._size} streams ready>"
+
+
+def limit_unsent(transport: asyncio.BaseTransport) -> None:
+    """Keeps the kernel from holding more than what is under way, where it can be told."""
+    connection = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if connection is not None and option is not None:
+        with contextlib.suppress(OSError):  # no TCP
+            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)

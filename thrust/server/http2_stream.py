@@ -164,6 +164,14 @@ class Http2Stream:
         if self._body is not None:
             self._body.end(trailers)
 
+    def break_request(self, reason: str) -> None:
+        """The request has ended without being complete, and its answer goes on."""
+        self.request_ended = True
+        if self._read_deadline is not None:
+            self._read_deadline.clear()
+        if self._body is not None:
+            self._body.fail(BadMessage(reason))
+
     def give_credit(self, size_bytes: int) -> None:
         """Somebody has read so much: opens the window, in large pieces."""
         self._credit_bytes += size_bytes
@@ -303,7 +311,7 @@ class Http2Stream:
         """Sends an interim response, unless the answer has begun or the client does not read (SendInterim)."""
         if self._has_begun_answer or not self._connection.takes_more:
             return
-        self._engine.send_head(self.id, response_block(status, lines))
+        self._engine.send_head(self.id, response_block(status, lines), is_interim=True)
         self._connection.flush_soon()
         if status == 100 and not lines:
             self._await_content()

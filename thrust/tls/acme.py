@@ -26,7 +26,7 @@ from thrust.tls import tls_alpn
 from thrust.tls.acme_session import REQUEST_TIMEOUT_S, Session
 from thrust.tls.answers import HTTP_01, TLS_ALPN_01, Answers
 from thrust.tls.refusals import Circumstances, Problem, sentence, shortened
-from thrust.tls.renewal import MAX_RETRY_AFTER_S, Window
+from thrust.tls.renewal import ASK_AGAIN_S, MAX_RETRY_AFTER_S, Window
 from thrust.tls.settings import AcmeSettings
 from thrust.tls.storage import Storage
 from thrust.tls.validity import BEGIN_CERTIFICATE
@@ -36,9 +36,6 @@ ORDER_TIMEOUT_S = 180.0
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 5.0
 """Pauses between two questions whether the CA is done; they double, unless it says itself when to come again."""
-
-ASK_AGAIN_S = 6 * 3600.0
-"""Between two questions for the renewal window, if the CA names no time (RFC 9773 §4.3.3)."""
 
 LEAST_ASK_AGAIN_S = 60.0
 
@@ -150,9 +147,25 @@ class Authority:
             self._open_session = None
 
     def _session(self) -> Session:
+        """The one that is open, or a new one. Raises what the library raises."""
+        try:
+            return self._opened()
+        except messages.Error as error:
+            self._drop_account_after(error)
+            return self._opened()
+
+    def _opened(self) -> Session:
         if self._open_session is None:
             self._open_session = Session(self._settings, self._storage)
+        self._open_session.open()
         return self._open_session
+
+    def _drop_account_after(self, error: messages.Error) -> None:
+        """Has the next session register, if the CA does not know our account any more; else raises `error`."""
+        if _problem(error).code != "accountDoesNotExist" or self._open_session is None:
+            raise error
+        self._open_session.forget_account()
+        self.close()
 
     # An order
 
@@ -162,15 +175,13 @@ class Authority:
         try:
             url, body = self._place(session, order)
         except messages.Error as error:
-            if _problem(error).code != "accountDoesNotExist":
-                raise
-            session.forget_account()
-            self.close()
+            self._drop_account_after(error)
             session = self._session()
             url, body = self._place(session, order)
         order.give_up_s = time.monotonic() + ORDER_TIMEOUT_S
         used = ""
         for authorization_url in body.authorizations:
+            self._left_s(session, order)
             used = self._authorize(session, order, authorization_url) or used
         body = self._settled(session, url, messages.Order, order)
         if body.status == messages.STATUS_READY:
@@ -241,13 +252,19 @@ class Authority:
             body = kind.from_json(session.post(url).json())
             if body.status.name not in _UNDER_WAY:
                 return body
-            pause_s = session.retry_after_s or look_s
-            if time.monotonic() + pause_s > order.give_up_s:
-                reason = f"the CA has not finished the order for {order.domain} within {ORDER_TIMEOUT_S:g} s"
-                raise OrderError(reason, is_refusal=False)
-            if self._stopped.wait(pause_s):
+            left_s = self._left_s(session, order)
+            if self._stopped.wait(min(session.retry_after_s or look_s, left_s)):  # the last look is at the very end
                 raise OrderError("called off", is_refusal=False)
             look_s = min(look_s * 2, LONGEST_LOOK_S)
+
+    def _left_s(self, session: Session, order: "_Order") -> float:
+        """How long the CA may work on. Raises OrderError if it has had its time."""
+        left_s = order.give_up_s - time.monotonic()
+        if left_s > 0:
+            return left_s
+        reason = f"the CA has not finished the order for {order.domain} within {ORDER_TIMEOUT_S:g} s"
+        said = f"{reason}; thrust will try again"
+        raise OrderError(said, is_refusal=False, retry_after_s=session.retry_after_s)
 
     # What went wrong, in words
 
@@ -270,16 +287,20 @@ class Authority:
         except (ThrustError, _ChallengeFailed):
             raise
         except messages.Error as error:
-            problem = _problem(error)
-            retry_after_s = self._open_session.retry_after_s if self._open_session else 0.0
+            problem, retry_after_s = _problem(error), self._retry_after_s()
             said = sentence(problem, self._circumstances(domain))
             raise OrderError(said, is_refusal=problem.is_refusal, retry_after_s=retry_after_s) from error
         except requests.RequestException as error:
             self.close()
             raise OrderError(_unreached(self._settings.directory_url, error), is_refusal=False) from error
         except Exception as error:  # the library checks little of what a CA sends
+            retry_after_s = self._retry_after_s()
             self.close()
-            raise OrderError(_not_understood(self._settings.directory_url, error), is_refusal=False) from error
+            said, is_refusal = _not_understood(self._settings.directory_url, error), _is_refused(error)
+            raise OrderError(said, is_refusal=is_refusal, retry_after_s=retry_after_s) from error
+
+    def _retry_after_s(self) -> float:
+        return self._open_session.retry_after_s if self._open_session else 0.0
 
 
 @dataclass(slots=True)
@@ -356,8 +377,20 @@ def _unreached(url: str, error: requests.RequestException) -> str:
 
 def _not_understood(url: str, error: Exception) -> str:
     """What was wrong with an answer from `url`."""
-    first = error.args[0] if error.args else None
-    if isinstance(error, errors.ClientError) and isinstance(first, requests.Response):
-        return f"the CA at {url} answers with status {first.status_code}; thrust will try again"
+    if status := _status_in(error):
+        return f"the CA at {url} answers with status {status}; thrust will try again"
     said = shortened(f"{type(error).__name__}: {error}")
     return f"the CA at {url} answers what is no ACME ({said}); check ACME_DIRECTORY"
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the CA means us with an answer that is no problem document."""
+    return 400 <= _status_in(error) < 500 and _status_in(error) not in (408, 429)
+
+
+def _status_in(error: Exception) -> int:
+    """The status of the answer that `error` is about, 0 if it is about something else."""
+    first = error.args[0] if isinstance(error, errors.ClientError) and error.args else None
+    if isinstance(first, tuple):  # the library adds why a problem document could not be read
+        first = first[0]
+    return first.status_code if isinstance(first, requests.Response) else 0

@@ -2,7 +2,8 @@
 
 The thread that orders puts answers in and takes them out; the front looks them up, on the plain port by token and in
 TLS handshakes by name. They lie in files, because the CA may reach another instance than the one that orders. An answer
-exists only while its order is under way, so nothing is told to anybody at other times; and it is looked for only where
+exists only while its order is under way, so nothing is told to anybody at other times (what a killed instance has left
+is removed by the next that holds the storage's lock); and it is looked for only where
 somebody names the well-known path, or one of our domains with the protocol of the challenge.
 """
 

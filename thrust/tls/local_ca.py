@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrust.errors import Alert, CertificateError, ConfigError, TlsRefusal
-from thrust.tls.contexts import check_protocols, server_context
+from thrust.tls.contexts import EncryptedKey, check_protocols, server_context
 from thrust.tls.storage import write_atomically
 from thrust.tls.trusting import trust_commands
 from thrust.tls.upkeep import Log
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LOCALHOST = "localhost"
 LOOPBACK = ("127.0.0.1", "::1")
+
+CA_NAME, CA_KEY_NAME, PAIR_NAME = "local-ca.pem", "local-ca-key.pem", "localhost.pem"
 
 RENEW_BEFORE_S = 30 * 24 * 3600.0
 
@@ -60,14 +62,13 @@ class LocalCertificates:
         self._protocols = protocols
         self._offered = tuple(name.encode() for name in protocols)
         self._by_name: dict[str, ssl.SSLContext] = {}
-        self.ca_path = folder / "local-ca.pem"
-        self._ca_key_path = folder / "local-ca-key.pem"
-        self._pair_path = folder / "localhost.pem"
+        self.ca_path = folder / CA_NAME
+        self._ca_key_path = folder / CA_KEY_NAME
+        self._pair_path = folder / PAIR_NAME
         try:
             self.is_new = self._is_incomplete() and self._make_missing()
-            self._context = server_context(self._pair_path, self._pair_path, protocols)
-        except ssl.SSLError as error:
-            raise CertificateError(f"{self._pair_path} is damaged; delete it to have it made anew") from error
+            check_authority(folder)
+            self._context = check_pair(folder, protocols)
         except OSError as error:
             sentence = f"THRUST_TLS=local keeps its CA in {folder}, which cannot be used: {error.strerror}"
             raise ConfigError(f"{sentence}; set XDG_DATA_HOME to another folder") from error
@@ -114,7 +115,7 @@ class LocalCertificates:
 
             certificate_pem, key_pem = new_authority()
             write_atomically(self._ca_key_path, key_pem)
-            write_atomically(self.ca_path, certificate_pem)
+            write_atomically(self.ca_path, certificate_pem, mode=0o644)  # for others to trust
         if is_new or self._ends_soon(self._pair_path):
             write_atomically(self._pair_path, self._issuer().issue([LOCALHOST, "*." + LOCALHOST], LOOPBACK))
         return is_new
@@ -128,7 +129,7 @@ class LocalCertificates:
                 file.write(self._issuer().issue([name], ()))
                 file.flush()
                 context = server_context(Path(file.name), Path(file.name), self._protocols)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, CertificateError) as error:
             raise TlsRefusal(f"no certificate for {name!r}: {error}", alert=Alert.UNRECOGNIZED_NAME) from error
         if len(self._by_name) >= MAX_NAMES:
             del self._by_name[next(iter(self._by_name))]
@@ -138,6 +139,7 @@ class LocalCertificates:
     def _issuer(self) -> "Issuer":
         from thrust.tls.local_issuing import Issuer
 
+        check_authority(self._folder)
         return Issuer(self.ca_path.read_text(), self._ca_key_path.read_text())
 
     def _ends_soon(self, path: Path) -> bool:
@@ -145,6 +147,25 @@ class LocalCertificates:
             return read_validity(path.read_text()).not_after_s < time.time() + RENEW_BEFORE_S
         except (OSError, ValueError):
             return True
+
+
+def check_authority(folder: Path) -> None:
+    """Raises CertificateError if the CA in `folder` is damaged or has another's key, OSError if it cannot be read."""
+    ca_path, key_path = folder / CA_NAME, folder / CA_KEY_NAME
+    try:
+        server_context(ca_path, key_path, ())  # OpenSSL compares the two
+    except (ssl.SSLError, EncryptedKey) as error:
+        sentence = f"{ca_path} and {key_path} are damaged, or do not belong together"
+        raise CertificateError(f"{sentence}; delete both to have a new CA made, and trust that") from error
+
+
+def check_pair(folder: Path, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """The context for localhost. Raises CertificateError if what is stored is damaged, OSError if it cannot be read."""
+    path = folder / PAIR_NAME
+    try:
+        return server_context(path, path, protocols)
+    except (ssl.SSLError, EncryptedKey) as error:
+        raise CertificateError(f"{path} is damaged; delete it to have it made anew") from error
 
 
 @contextmanager

@@ -33,6 +33,9 @@ LEAST_BETWEEN_S = 12 * 3600.0
 """Between an order that went well and the next one, or a third of the lifetime. It only matters while something is odd,
 as a clock that is weeks ahead: every new certificate would seem overdue."""
 
+ASK_AGAIN_S = 6 * 3600.0
+"""Between two questions for the renewal window, if the CA names no time or refuses to say (RFC 9773 §4.3.3)."""
+
 MAX_RETRY_AFTER_S = 8 * 24 * 3600.0
 """Longest wish of a CA that is believed; its rate limits are weekly at most."""
 
@@ -90,6 +93,12 @@ def due_at_s(validity: Validity, window: Window | None, share: float, *, ordered
     if at_s <= now_s and abs(now_s - ordered_at_s) < pause_s:
         return ordered_at_s + pause_s
     return at_s
+
+
+def unanswered_pause_s(count: int, is_refusal: bool, retry_after_s: float) -> float:
+    """How long not to ask for the renewal window after `count` failures in a row (RFC 9773 §4.3.3)."""
+    step_s = ASK_AGAIN_S if is_refusal else UNREACHED_STEPS_S[min(max(count, 1), len(UNREACHED_STEPS_S)) - 1]
+    return max(step_s, min(retry_after_s, MAX_RETRY_AFTER_S))
 
 
 def share_of(domain: str, validity: Validity) -> float:

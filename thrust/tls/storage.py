@@ -48,6 +48,14 @@ class Notes(NamedTuple):
     window: Window | None = None
     ask_again_at_s: float = 0.0
     ordered_at_s: float = 0.0
+    certificate: str = ""
+    """Which certificate was there when they were written (`validity.fingerprint`); "" if none was."""
+
+    def about(self, certificate: str) -> "Notes":
+        """What of this holds beside `certificate`: a crash may leave a new pair with the notes of the old one."""
+        if certificate == self.certificate:
+            return self
+        return Notes(challenge=self.challenge, certificate=certificate)
 
 
 class Storage:
@@ -105,6 +113,15 @@ class Storage:
             return None
         return status.st_mtime_ns, status.st_ino
 
+    def check_readable(self, domain: str) -> None:
+        """Raises StorageError if there may be a pair, but not one that this user can read."""
+        try:
+            os.close(os.open(self.pair_path(domain), os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unusable(error, "read") from error
+
     def write_pair(self, domain: str, pem: str) -> None:
         """Puts a new key and chain in place of the old ones. Raises StorageError."""
         self._write(self.pair_path(domain), pem)
@@ -123,7 +140,7 @@ class Storage:
 
     def has_notes(self, domain: str) -> bool:
         """Whether there are any."""
-        return self.notes_path(domain).exists()
+        return os.path.exists(self.notes_path(domain))  # Path.exists raises where this user may not look
 
     def read_notes(self, domain: str) -> Notes:
         """What is remembered; nothing if it cannot be read."""
@@ -169,13 +186,13 @@ class Storage:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def _unusable(self, error: OSError) -> StorageError:
+    def _unusable(self, error: OSError, what_for: str = "written") -> StorageError:
         cure = "; mount a volume there that this user can write to"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             cure = "; make room there"
         elif error.errno in (errno.ENOTDIR, errno.EEXIST):
             cure = "; STORAGE_PATH has to be a folder"
-        return StorageError(f"STORAGE_PATH {self.root} cannot be written ({error.strerror}){cure}")
+        return StorageError(f"STORAGE_PATH {self.root} cannot be {what_for} ({error.strerror}){cure}")
 
     def _remove_leftovers(self) -> None:
         leftovers = [path for folder in (self.folder, self._domains) for path in folder.glob(f"{NEW_PREFIX}*")]
@@ -184,11 +201,15 @@ class Storage:
                 leftover.unlink()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces the content of `path`, which only our user may read; others see the old one or the new one, whole."""
+def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Replaces the content of `path`, which only our user may read unless `mode` says more.
+
+    Readers see the old content or the new one, whole.
+    """
     fd, temporary = _new_file(path.parent)
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
+            os.fchmod(fd, mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -218,6 +239,7 @@ def notes_from(found: dict[str, Any]) -> Notes:
             window=Window(float(window["start_s"]), float(window["end_s"])) if window else None,
             ask_again_at_s=float(found.get("ask_again_at_s", 0.0)),
             ordered_at_s=float(found.get("ordered_at_s", 0.0)),
+            certificate=str(found.get("certificate", "")),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return Notes()
@@ -228,7 +250,7 @@ def is_lost_with_container(path: Path) -> bool:
     in_container = any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
     if not in_container and "KUBERNETES_SERVICE_HOST" not in os.environ:
         return False
-    while not path.exists() and path != path.parent:
+    while not os.path.exists(path) and path != path.parent:
         path = path.parent
     return path.stat().st_dev == os.stat("/").st_dev
 

@@ -20,6 +20,7 @@ from thrust.tls.answers import HTTP_01, TLS_ALPN_01
 from thrust.tls.renewal import Trouble, Validity, Window
 from thrust.tls.shelf import Served, Shelf
 from thrust.tls.storage import Notes, Storage
+from thrust.tls.validity import fingerprint
 
 LONGEST_WAIT_S = 3600.0
 """Between two looks: a clock may jump, and another instance may have renewed."""
@@ -67,11 +68,14 @@ class Authority(Protocol):
 
 @dataclass(slots=True)
 class _Domain:
-    """What is known about a name. `version` is that of the file that was read last."""
+    """What is known about a name. `version` is that of the file that was read last, `flaw` why it is no use, or ""."""
 
     name: str
     version: tuple[int, int] | None = None
+    flaw: str = ""
     notes: Notes = field(default_factory=Notes)
+    unanswered: int = 0
+    """How often in a row the CA could not be asked for its renewal window."""
 
 
 class Upkeep:
@@ -105,6 +109,8 @@ class Upkeep:
         """Logs what there is, and when what is not will be; `log` hears of everything from now on."""
         self._log = log
         for domain in self._domains:
+            if domain.flaw:
+                self._tell_flaw(domain)
             if served := self._shelf.get(domain.name):
                 self._log.info("certificate loaded", **self._described(domain, served))
             elif (at_s := self._due_at_s(domain)) > self._now():
@@ -148,21 +154,36 @@ class Upkeep:
 
     def _look_at_disk(self, domain: _Domain) -> None:
         """Takes what another instance, or the last run, has stored."""
-        if self._storage.has_notes(domain.name):  # else those in memory could not be written
-            domain.notes = self._storage.read_notes(domain.name)
+        had = self._shelf.get(domain.name)
+        self._look_at_pair(domain)
+        certificate = self._certificate_of(domain)
+        stored = self._storage.read_notes(domain.name) if self._storage.has_notes(domain.name) else domain.notes
+        if stored.certificate == certificate or domain.notes.certificate != certificate:
+            domain.notes = stored.about(certificate)  # else those in memory could not be written
+        served = self._shelf.get(domain.name)
+        if had and served and served is not had:
+            self._log.info("certificate taken from storage", **self._described(domain, served))
+
+    def _look_at_pair(self, domain: _Domain) -> None:
         version = self._storage.pair_version(domain.name)
         if version is None or version == domain.version:
             return
         domain.version = version
-        is_news = self._shelf.get(domain.name) is not None
         try:
             served = self._shelf.load(self._storage.pair_path(domain.name), self._storage.read_pair(domain.name))
         except CertificateError as error:
-            self._log.error("stored certificate cannot be used: it is ordered anew", error=str(error))
+            domain.flaw = str(error)
+            self._tell_flaw(domain)
             return
+        domain.flaw = ""
         self._shelf.put(domain.name, served)
-        if is_news:
-            self._log.info("certificate taken from storage", **self._described(domain, served))
+
+    def _tell_flaw(self, domain: _Domain) -> None:
+        self._log.error("stored certificate cannot be used: it is ordered anew", error=domain.flaw)
+
+    def _certificate_of(self, domain: _Domain) -> str:
+        served = self._shelf.get(domain.name)
+        return fingerprint(served.chain_pem) if served else ""
 
     # Decisions
 
@@ -195,10 +216,13 @@ class Upkeep:
         served = self._shelf.get(domain.name)
         if served is None:
             return
-        window, pause_s = domain.notes.window, renewal.UNREACHED_STEPS_S[-1]
+        window = domain.notes.window
         try:
             window, pause_s = authority.renewal_window(served.chain_pem)
+            domain.unanswered = 0
         except OrderError as error:
+            domain.unanswered += 1
+            pause_s = renewal.unanswered_pause_s(domain.unanswered, error.is_refusal, error.retry_after_s)
             self._log.warning("the CA does not say when to renew", domain=domain.name, reason=str(error))
         domain.notes = domain.notes._replace(window=window, ask_again_at_s=self._now() + pause_s)
         self._storage.write_notes(domain.name, domain.notes)
@@ -215,7 +239,9 @@ class Upkeep:
             return
         self._shelf.put(domain.name, served)
         challenge = issued.challenge or domain.notes.challenge
-        domain.notes = Notes(challenge=challenge, ordered_at_s=self._now())
+        certificate = self._certificate_of(domain)
+        domain.notes = Notes(challenge=challenge, ordered_at_s=self._now(), certificate=certificate)
+        domain.flaw = ""
         self._told.pop(domain.name, None)
         took_s = round(time.monotonic() - began_s, 3)
         self._log.info("certificate ordered", **self._described(domain, served), challenge=challenge, took_s=took_s)

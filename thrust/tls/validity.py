@@ -4,6 +4,7 @@
 Nothing is verified here; who loads the certificate into a context does that.
 """
 
+import hashlib
 import ssl
 from datetime import UTC, datetime
 
@@ -17,10 +18,7 @@ _INTEGER, _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x02, 0x30, 0x17, 
 
 def read_validity(pem: str) -> Validity:
     """The dates of the first certificate in `pem`, whatever else is in there. Raises ValueError if there is none."""
-    begin = pem.index(BEGIN_CERTIFICATE)
-    end = pem.index(_END_CERTIFICATE, begin) + len(_END_CERTIFICATE)
-    der = ssl.PEM_cert_to_DER_cert(pem[begin:end])
-    certificate, _ = _content(der, 0, _SEQUENCE)
+    certificate, _ = _content(_first_der(pem), 0, _SEQUENCE)
     fields, _ = _content(certificate, 0, _SEQUENCE)
     at = 0
     if fields[:1] == bytes((_VERSION,)):
@@ -31,6 +29,20 @@ def read_validity(pem: str) -> Validity:
     not_before_s, at = _time_s(dates, 0)
     not_after_s, _ = _time_s(dates, at)
     return Validity(not_before_s, not_after_s)
+
+
+def fingerprint(pem: str) -> str:
+    """The SHA-256 of the first certificate in `pem`, in hex; "" if there is none."""
+    try:
+        return hashlib.sha256(_first_der(pem)).hexdigest()
+    except ValueError:
+        return ""
+
+
+def _first_der(pem: str) -> bytes:
+    begin = pem.index(BEGIN_CERTIFICATE)
+    end = pem.index(_END_CERTIFICATE, begin) + len(_END_CERTIFICATE)
+    return ssl.PEM_cert_to_DER_cert(pem[begin:end])
 
 
 def _content(der: bytes, at: int, tag: int) -> tuple[bytes, int]:

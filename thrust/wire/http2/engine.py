@@ -26,6 +26,7 @@ from thrust.wire.http2.events import (
     Event,
     PongReceived,
     PriorityChanged,
+    RequestBroken,
     RequestReceived,
     RequestRefused,
     StreamEnded,
@@ -268,7 +269,7 @@ class Engine(Outgoing):
         if not has_ended:
             return self._reset_for(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers that do not end the request")
         if stream.expected_bytes:
-            return self._reset_for(stream_id, ErrorCode.PROTOCOL_ERROR, _short_by(stream.expected_bytes))
+            return self._end_short(stream_id, stream)
         try:
             trailers = understand_trailers(fields)
         except BadMessage as error:
@@ -298,15 +299,24 @@ class Engine(Outgoing):
             if stream.expected_bytes < 0:
                 return self._reset_for(stream_id, ErrorCode.PROTOCOL_ERROR, "more content than its content-length")
             if has_ended and stream.expected_bytes:
-                return self._reset_for(stream_id, ErrorCode.PROTOCOL_ERROR, _short_by(stream.expected_bytes))
+                return self._end_short(stream_id, stream)
         if has_ended:
             stream.state_machine.process_input(Inputs.RECV_END_STREAM)
             self._forget_if_closed(stream_id, stream)
         return ContentReceived(stream_id, content, size_bytes - len(content), has_ended)
 
+    def _end_short(self, stream_id: int, stream: Stream) -> Event:
+        """The request is malformed (§8.1.1), unless the answer made the client give up the rest; then that goes on."""
+        reason = f"{stream.expected_bytes} bytes less than its content-length"
+        if not stream.is_answered:
+            return self._reset_for(stream_id, ErrorCode.PROTOCOL_ERROR, reason)
+        stream.state_machine.process_input(Inputs.RECV_END_STREAM)
+        self._forget_if_closed(stream_id, stream)
+        return RequestBroken(stream_id, reason)
+
     def _receive_late_data(self, stream_id: int, stream: Stream | None, size_bytes: int) -> Event | None:
         """Content for a stream that takes none: it still counts for the connection's window (§6.9)."""
-        if stream_id == 0 or stream_id > self._h2.highest_inbound_stream_id:
+        if not stream_id & 1 or stream_id > self._h2.highest_inbound_stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is idle")
         self._consume_window(self._h2._inbound_flow_control_window_manager, size_bytes)
         if stream is not None:
@@ -361,10 +371,11 @@ class Engine(Outgoing):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM that is not four bytes long")
         if not stream_id & 1 or stream_id > self._h2.highest_inbound_stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on stream {stream_id}, which is idle")
-        if stream_id not in self._streams:
-            self._control_budget.spend(self._clock())
+        stream = self._streams.get(stream_id)
+        is_cheap = stream is None or stream.is_answered
+        (self._control_budget if is_cheap else self._reset_budget).spend(self._clock())
+        if stream is None:
             return None
-        self._reset_budget.spend(self._clock())
         self._close(stream_id, ClosedBy.RECV_RST_STREAM)
         return StreamEnded(stream_id, uint32(frame, FRAME_HEAD_BYTES), "the client reset the stream", False)
 
@@ -417,7 +428,3 @@ def _unpadded(payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding that is longer than its frame")
     return payload[1 : len(payload) - payload[0]]
-
-
-def _short_by(missing_bytes: int) -> str:
-    return f"{missing_bytes} bytes less than its content-length"

@@ -57,6 +57,14 @@ class TrailersReceived:
 
 
 @dataclass(slots=True)
+class RequestBroken:
+    """The client has ended its request before all of it came, as the answer told it not to go on (§8.1)."""
+
+    stream_id: int
+    reason: str
+
+
+@dataclass(slots=True)
 class StreamEnded:
     """The stream is over before its time: by the client, or by us because of what the client did (`is_ours`)."""
 
@@ -109,6 +117,7 @@ Event = (
     | RequestRefused
     | ContentReceived
     | TrailersReceived
+    | RequestBroken
     | StreamEnded
     | WindowOpened
     | PriorityChanged

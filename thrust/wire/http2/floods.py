@@ -19,9 +19,9 @@ class Allowance:
 
 
 CONTROL_FRAMES = Allowance("control frames", 1000, 100)
-"""PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, unknown frames, and what comes for streams that are over. Firefox sends
-six PRIORITY at the start, gRPC a PING with each burst of data. A SETTINGS counts as SETTINGS_COST: it is answered, and
-looks at every stream (CVE-2019-9512, -9515)."""
+"""PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, unknown frames, what comes for streams that are over, and resets of those
+whose answer has begun. Firefox sends six PRIORITY at the start, gRPC a PING with each burst of data. A SETTINGS counts
+as SETTINGS_COST: it is answered, and looks at every stream (CVE-2019-9512, -9515)."""
 
 SETTINGS_COST = 10
 
@@ -35,7 +35,8 @@ by single bytes (CVE-2019-9511, -9517) is told to go."""
 BYTES_PER_UPDATE = 1024
 
 RESETS = Allowance("streams reset by the client before their answer", 200, 20)
-"""Rapid reset, CVE-2023-44487. A browser that leaves a page cancels at most MAX_CONCURRENT_STREAMS at once."""
+"""Rapid reset, CVE-2023-44487. A browser that leaves a page cancels at most MAX_CONCURRENT_STREAMS at once. A client
+that has waited for the head of the answer has asked for no more than anybody who reads it to the end."""
 
 PROVOKED_RESETS = Allowance("streams that broke the rules", 100, 10)
 """MadeYouReset, CVE-2025-8671: streams that we reset because of what the client sent on them, malformed requests and

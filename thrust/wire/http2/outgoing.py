@@ -82,9 +82,13 @@ class _Connection(h2.connection.H2Connection):
 
 
 class Stream(h2.stream.H2Stream):
-    """h2's stream, and how much content is still to come; None if the client has not said."""
+    """h2's stream, and what h2 does not know of it."""
 
     expected_bytes: int | None = None
+    """How much content is still to come; None if the client has not said."""
+
+    is_answered = False
+    """Whether the head of the answer has been sent, no interim one."""
 
 
 class Outgoing:
@@ -95,6 +99,8 @@ class Outgoing:
         self._h2 = _Connection()
         self._streams = cast(dict[int, Stream], self._h2.streams)
         self._output: list[bytes | memoryview] = []
+        self.output_bytes = 0
+        """Of answers among the output. What else there is has cost the client as much as us."""
         self._said_no_table = False
         self._last_stream_id = MAX_STREAM_ID
         """Of the GOAWAY that was sent: later streams are ignored."""
@@ -125,6 +131,7 @@ class Outgoing:
             return b""
         data = b"".join(self._output)
         self._output.clear()
+        self.output_bytes = 0
         return data
 
     def is_open(self, stream_id: int) -> bool:
@@ -148,7 +155,7 @@ class Outgoing:
         """How much content the connection's window allows now, for all streams together."""
         return self._h2.outbound_flow_control_window
 
-    def send_head(self, stream_id: int, block: bytes, *, ends_stream: bool = False) -> None:
+    def send_head(self, stream_id: int, block: bytes, *, ends_stream: bool = False, is_interim: bool = False) -> None:
         """Queues a response head, or an interim one, as `response_block` made it."""
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -156,7 +163,10 @@ class Outgoing:
         if not self._said_no_table:
             self._said_no_table = True
             block = NO_TABLE + block
-        self._output.append(field_section_frames(stream_id, block, ends_stream=ends_stream))
+        frames = field_section_frames(stream_id, block, ends_stream=ends_stream)
+        self._output.append(frames)
+        self.output_bytes += len(frames)
+        stream.is_answered = stream.is_answered or not is_interim
         if ends_stream:
             self._end_sending(stream_id, stream)
 
@@ -172,6 +182,7 @@ class Outgoing:
         self._output.append(frame_head(DATA, END_STREAM if ends_stream else 0, stream_id, size))
         if size:
             self._output.append(content)
+            self.output_bytes += size
         if ends_stream:
             self._end_sending(stream_id, stream)
 
