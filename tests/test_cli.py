@@ -11,12 +11,18 @@ from typing import NoReturn
 import pytest
 
 import thrust
+from tests.support.ports import free_port
 from thrust.cli import main, worker_command
 from thrust.config import SETTINGS, Config
 from thrust.errors import ConfigError, ListenError, WorkerNotStarted
 
 ROOT = Path(thrust.__file__).parent.parent
 ANSWER_LIMIT_S = 20.0
+
+
+def free_ports() -> dict[str, str]:
+    """What lets a command start, whoever else runs on this machine."""
+    return {"PORT": "0", "THRUST_WORKER_PORT": str(free_port())}
 
 
 def run(*words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -161,17 +167,17 @@ ECHO = "import sys; print(sys.argv[1:])"
 def test_everything_after_the_command_is_the_commands(
     tmp_path: Path, words: list[str], seen: list[str], end_of_options: list[str]
 ) -> None:
-    result = run(*end_of_options, sys.executable, "-c", ECHO, *words, environ={"PORT": "0"})
+    result = run(*end_of_options, sys.executable, "-c", ECHO, *words, environ=free_ports())
     assert repr(seen) in result.stdout
     assert result.returncode == 0
 
 
 def test_the_exit_code_is_the_workers() -> None:
-    assert run(sys.executable, "-c", "raise SystemExit(42)", environ={"PORT": "0"}).returncode == 42
+    assert run(sys.executable, "-c", "raise SystemExit(42)", environ=free_ports()).returncode == 42
 
 
 def test_a_command_that_does_not_exist_is_127() -> None:
-    result = run("no-such-program-here", environ={"PORT": "0"})
+    result = run("no-such-program-here", environ=free_ports())
     assert result.returncode == 127
     assert "no-such-program-here" in result.stderr and "Traceback" not in result.stderr
 
@@ -179,7 +185,7 @@ def test_a_command_that_does_not_exist_is_127() -> None:
 def test_a_command_that_cannot_be_executed_is_126(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("")
-    result = run(str(program), environ={"PORT": "0"})
+    result = run(str(program), environ=free_ports())
     assert result.returncode == 126
     assert str(program) in result.stderr and "Traceback" not in result.stderr
 

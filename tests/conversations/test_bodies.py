@@ -52,6 +52,7 @@ def test_chunks_stream_both_ways_and_each_is_passed_on_at_once(talk: Converse) -
         worker << POST /file HTTP/1.1
         worker << ... (no content-length)
         worker << transfer-encoding: chunked
+        worker << connection: close
         worker <<
         client >> 5
         client >> hello
@@ -82,6 +83,7 @@ def test_chunks_stream_both_ways_and_each_is_passed_on_at_once(talk: Converse) -
         client << 0
         client <<
         client sees the end
+        worker sees the end
     """)
     assert (stage.exchanges[0].request_content_length, stage.exchanges[0].body_bytes) == (21, 1)
 
@@ -106,6 +108,7 @@ def test_trailers_pass_both_ways_but_not_those_that_would_change_the_message(tal
         worker << POST / HTTP/1.1
         worker << ...
         worker << transfer-encoding: chunked
+        worker << connection: close
         worker <<
         worker <~ abc
         worker << 0
@@ -129,6 +132,40 @@ def test_trailers_pass_both_ways_but_not_those_that_would_change_the_message(tal
         client << 0
         client << server-timing: total;dur=1
         client <<
+        worker sees the end
+    """)
+
+
+def test_a_connection_on_which_chunks_were_sent_is_not_used_again(talk_whole: Converse) -> None:
+    """A worker that does not read them (Django's runserver, uWSGI) would take them for another client's request."""
+    talk_whole(r"""
+        client >> POST / HTTP/1.1
+        client >> Host: example.org
+        client >> Transfer-Encoding: chunked
+        client >>
+        --
+        client >> 3
+        client >> abc
+        client >> 0
+        client >>
+        worker << POST / HTTP/1.1
+        worker << ...
+        worker << transfer-encoding: chunked
+        worker << connection: close
+        worker <<
+        worker <~ abc
+        worker << 0
+        worker <<
+        worker >> HTTP/1.1 200 OK
+        worker >> Content-Length: 2
+        worker >>
+        worker >> ok\
+        client << HTTP/1.1 200 OK
+        client << date: *
+        client << content-length: 2
+        client <<
+        client << ok\
+        worker sees the end
     """)
 
 
@@ -198,6 +235,7 @@ def test_an_empty_chunked_request_is_an_empty_request(talk: Converse) -> None:
         worker << POST / HTTP/1.1
         worker << ...
         worker << transfer-encoding: chunked
+        worker << connection: close
         worker <<
         worker << 0
         worker <<
@@ -206,6 +244,7 @@ def test_an_empty_chunked_request_is_an_empty_request(talk: Converse) -> None:
         client << HTTP/1.1 204 No Content
         client << date: *
         client <<
+        worker sees the end
     """)
 
 

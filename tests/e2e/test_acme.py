@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.e2e_client import BOUND_S
-from tests.support.e2e_thrust import Thrust, free_port, python, raw_worker, running_thrust, uvicorn
+from tests.support.e2e_thrust import Thrust, python, raw_worker, running_thrust, uvicorn
 from tests.support.pebble import Pebble, running_pebble, write_server_pair
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,

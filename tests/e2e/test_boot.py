@@ -9,13 +9,13 @@ import pytest
 
 from tests.support.e2e_thrust import (
     Thrust,
-    free_port,
     python,
     raw_worker,
     running_thrust,
     until,
     uvicorn,
 )
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,8 @@ import pytest
 from tests.coding.reference import curl_knows, decoded
 from tests.e2e.apps.contents import SCRIPT, numbered_asset
 from tests.support.e2e_client import BOUND_S, Answer
-from tests.support.e2e_thrust import Thrust, free_port, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.e2e_thrust import Thrust, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

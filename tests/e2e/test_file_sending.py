@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.e2e_client import BOUND_S, Client
-from tests.support.e2e_thrust import APPS, LOOPS, environment, free_port, python, until
+from tests.support.e2e_thrust import APPS, LOOPS, environment, python, until
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -14,12 +14,12 @@ from tests.support.e2e_thrust import (
     APPS,
     Thrust,
     environment,
-    free_port,
     python,
     running_thrust,
     until,
     uvicorn,
 )
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.e2e_client import Client, Ended
-from tests.support.e2e_thrust import Thrust, free_port, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.e2e_thrust import Thrust, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

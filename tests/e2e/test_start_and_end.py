@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.e2e_client import Client
-from tests.support.e2e_thrust import LOOPS, free_port, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.e2e_thrust import LOOPS, python, raw_worker, running_thrust, until, uvicorn
+from tests.support.ports import free_port
 
 NEVER_STARTED = python("-c", "print('the worker was started')")
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.e2e_client import BOUND_S, Answer, Client, get
-from tests.support.e2e_thrust import APPS, LOOPS, company, environment, free_port, python, until, uvicorn
+from tests.support.e2e_thrust import APPS, LOOPS, company, environment, python, until, uvicorn
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -20,12 +20,12 @@ from tests.support.e2e_thrust import (
     LOOPS,
     Thrust,
     environment,
-    free_port,
     python,
     raw_worker,
     running_thrust,
     uvicorn,
 )
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,7 @@ itself, somebody being left is a failure: a worker is never orphaned.
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.support.e2e_client import BOUND_S, Client
+from tests.support.ports import free_port
 
 APPS = Path(__file__).parents[1] / "e2e" / "apps"
 WITHOUT_UVLOOP = Path(__file__).parents[1] / "e2e" / "without_uvloop"
@@ -33,21 +32,6 @@ LOOK_AGAIN_S = 0.01
 
 Record = dict[str, Any]
 """One line of thrust's log."""
-
-_given_out: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody has, below those that the kernel gives to outgoing connections; never the same twice."""
-    for _ in range(1000):
-        port = random.randrange(15000, 32000)
-        if port in _given_out:
-            continue
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            _given_out.add(port)
-            return port
-    raise AssertionError("no port is free")
 
 
 def until(is_true: Callable[[], Any], what: str) -> None:

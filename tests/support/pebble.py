@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.certificates import authority_pem, make_pair
-from tests.support.e2e_thrust import free_port, until
+from tests.support.e2e_thrust import until
+from tests.support.ports import free_port
 
 NONCE_REJECTS_PERCENT = 15
 

@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.worker_fakes import RecordedEvents, RecordedLog
 from tests.support.worker_loops import run_on
 from thrust.worker.supervisor import Supervisor
@@ -34,12 +34,6 @@ signal.pause()
 def python(source: str, *arguments: str) -> list[str]:
     """The command that runs `source`."""
     return [sys.executable, "-c", source, *arguments]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Supervised:

@@ -40,8 +40,8 @@ def test_a_request_whose_start_nobody_told_starts_when_it_arrived() -> None:
         (b"POST", b"", None, [b"content-length: 0"]),
         (b"GET", b"", None, []),
         (b"POST", Pieces(b"abc"), 3, [b"content-length: 3"]),
-        (b"POST", Pieces(b"abc"), None, [b"transfer-encoding: chunked"]),
-        (b"GET", Pieces(b"abc"), None, [b"transfer-encoding: chunked"]),
+        (b"POST", Pieces(b"abc"), None, [b"transfer-encoding: chunked", b"connection: close"]),
+        (b"GET", Pieces(b"abc"), None, [b"transfer-encoding: chunked", b"connection: close"]),
     ],
 )
 def test_content_is_framed_in_exactly_one_way(

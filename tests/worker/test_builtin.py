@@ -20,6 +20,7 @@ import pytest
 from websockets.sync.client import connect
 
 import thrust
+from tests.support.ports import free_port
 from thrust.worker import builtin
 
 ROOT = Path(thrust.__file__).parent.parent
@@ -259,12 +260,6 @@ class Running:
 
 def environment(port: int) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "THRUST_WORKER_PORT": str(port)}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worker_driving import LISTENS, Supervised, driving, free_port, python, supervise
+from tests.support.ports import free_port
+from tests.support.worker_driving import LISTENS, Supervised, driving, python, supervise
 from tests.support.worker_loops import LOOPS, run_on
 from thrust.errors import WorkerNotStarted
 from thrust.worker.process import (

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from tests.support.worker_driving import free_port
+from tests.support.ports import free_port
 from tests.support.worker_loops import LOOPS, run_on
 from thrust.worker import readiness
 from thrust.worker.readiness import accepts_connections, find_free_port, wait_until_open

@@ -57,7 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_pump",
         "_reader",
         "_request",
-        "_request_sent",
+        "_is_in_step",
         "_response_begun",
         "_silence_limit_s",
         "_spare",
@@ -80,7 +80,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._gate = WriteGate(loop)
         self._answer: asyncio.Future[Response] | None = None
         self._request: Request | None = None
-        self._request_sent = False
+        self._is_in_step = False
+        """Whether both sides agree where the request ends, which is where the next one would begin."""
         self._response_begun = False
         self._silence_limit_s = 0.0
         self._spare: socket.socket | None = None
@@ -112,10 +113,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadline.set(self._pool.answer_timeout_s)
         head, body = request_head(request, self._pool.told), request.body
         if isinstance(body, bytes):
-            self._request_sent = True
+            self._is_in_step = True
             self._transport.write(head + body)
             return answer
-        self._request_sent = False
+        self._is_in_step = False
         self._spare = self._transport.get_extra_info("socket").dup()
         self._transport.write(head)
         if request.expects_continue:
@@ -130,7 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
                 await self._gate.drained()
             if is_chunked:
                 self._transport.write(last_chunk(body.trailers))
-            self._request_sent = True
+            self._is_in_step = not is_chunked
         except ThrustError as error:
             piece = b""  # the error lives on, and this frame with its traceback
             self.fail(error)
@@ -371,7 +372,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """The response is complete: back to the pool, or closed where framing or the worker demand it."""
-        if self._request_sent and self._keep_alive and not self._transport.is_closing():
+        if self._is_in_step and self._keep_alive and not self._transport.is_closing():
             self._clear()
             self._deadline.clear()
             self._pool.put_back(self)

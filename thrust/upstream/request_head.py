@@ -12,7 +12,7 @@ def request_head(request: Request, told: bytes = b"") -> bytes:
     """The bytes of the request's head as the worker gets it (RFC 9112 §3), with the field lines `told` of our own."""
     framing = told
     if request.content_length is None and not isinstance(request.body, bytes):
-        framing += b"transfer-encoding: chunked\r\n"
+        framing += b"transfer-encoding: chunked\r\nconnection: close\r\n"  # some workers do not read chunks
     elif (length := _content_length(request)) or request.method in (b"POST", b"PUT", b"PATCH"):
         framing += b"content-length: %d\r\n" % length
     if request.expects_continue:
