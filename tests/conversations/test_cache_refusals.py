@@ -128,12 +128,14 @@ def test_a_get_with_content_passes_by(talk: Converse) -> None:
         client >> Host: example.org
         client >> Transfer-Encoding: chunked
         client >>
+        --
         client >> 0
         client >>
         worker << GET /a HTTP/1.1
         worker << ...
         worker <<
-        worker may have received more
+        worker << 0
+        worker <<
         worker >> HTTP/1.1 204 No Content
         worker >>
         client << HTTP/1.1 204 No Content
@@ -141,6 +143,7 @@ def test_a_get_with_content_passes_by(talk: Converse) -> None:
         client << x-cache: bypass
         client << ...
         client <<
+        worker sees the end
         """,
         cache_size_bytes=MB,
     )

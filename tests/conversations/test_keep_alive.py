@@ -211,11 +211,16 @@ def test_what_comes_with_the_end_of_a_body_is_the_next_request(
         client << HTTP/1.1 204 No Content
         client << date: *
         client <<
+        """
+        + ("worker sees the end\n" if is_chunked else "")
+        + r"""
         worker << GET /two HTTP/1.1
         worker << ...
         worker <<
         worker >> HTTP/1.1 204 No Content
         worker >>
+        """.replace("worker ", "worker-2 " if is_chunked else "worker ")
+        + r"""
         client << HTTP/1.1 204 No Content
         client << date: *
         client <<

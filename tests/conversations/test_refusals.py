@@ -368,6 +368,7 @@ def test_chunks_within_the_limit_pass_with_their_trailers(talk: Converse) -> Non
         client << HTTP/1.1 204 No Content
         client << date: *
         client <<
+        worker sees the end
     """,
         max_request_body_bytes=10,
     )

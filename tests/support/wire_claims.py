@@ -124,21 +124,29 @@ def assert_same_content(message: Message, seen: Seen) -> None:
 
 def workers_read_the_same_requests(messages: list[Message], *, streamed: bool) -> None:
     """Sent on to a worker, each of `messages` is exactly one request for everything that workers are made of."""
-    wire = b""
-    forwarded: list[Message] = []
+    for wire, forwarded in connections_of(messages, streamed=streamed):
+        for name, witness in WITNESSES.items():
+            testimony = witness(wire)
+            assert testimony.error is None, f"{name}: {testimony.error!r} for {wire!r}"
+            assert testimony.rest == b"", f"{name}: {testimony.rest!r} left over of {wire!r}"
+            assert len(testimony.messages) == len(forwarded), f"{name}: {testimony.messages} in {wire!r}"
+            for message, seen in zip(forwarded, testimony.messages, strict=True):
+                assert_forwarded(message, seen, is_http_server=name == "http.server")
+
+
+def connections_of(messages: list[Message], *, streamed: bool) -> list[tuple[bytes, list[Message]]]:
+    """What goes through each connection to the worker, which is a new one after a request that closes its own."""
+    connections: list[tuple[bytes, list[Message]]] = []
+    is_open = False
     for message in messages:
         request = request_of(message, streamed=streamed)
-        wire += request_head(request) + body_bytes(request, message)
-        forwarded.append(message)
+        head = request_head(request)
+        wire, forwarded = connections.pop() if is_open else (b"", [])
+        connections.append((wire + head + body_bytes(request, message), [*forwarded, message]))
         if request.wants_upgrade:
             break
-    for name, witness in WITNESSES.items():
-        testimony = witness(wire)
-        assert testimony.error is None, f"{name}: {testimony.error!r} for {wire!r}"
-        assert testimony.rest == b"", f"{name}: {testimony.rest!r} left over of {wire!r}"
-        assert len(testimony.messages) == len(forwarded), f"{name}: {testimony.messages} in {wire!r}"
-        for message, seen in zip(forwarded, testimony.messages, strict=True):
-            assert_forwarded(message, seen, is_http_server=name == "http.server")
+        is_open = b"\r\nconnection: close\r\n" not in head
+    return connections
 
 
 def assert_forwarded(message: Message, seen: Seen, *, is_http_server: bool) -> None:
