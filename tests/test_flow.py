@@ -183,11 +183,39 @@ async def test_the_source_is_paused_beyond_the_high_water_mark_and_not_before(ar
 async def test_reading_lets_the_source_go_on(arriving: Arriving) -> None:
     arriving.body.feed(FULL)
     assert await arriving.body.read() == FULL
+    reading = await begin_read(arriving.body)
     assert not arriving.source.is_paused
     arriving.body.feed(FULL[1:])
+    assert await reading == FULL[1:]
     assert not arriving.source.is_paused
     arriving.body.feed(b"x")
     assert arriving.source.pauses == 2
+
+
+@on_arrival
+async def test_what_was_read_counts_until_more_is_asked_for(arriving: Arriving) -> None:
+    arriving.body.feed(FULL)
+    assert await arriving.body.read() == FULL
+    assert arriving.source.is_paused
+    arriving.body.feed(FULL)
+    assert await arriving.body.read() == FULL
+    assert arriving.source.is_paused
+    await begin_read(arriving.body)
+    assert not arriving.source.is_paused
+    assert arriving.source.pauses == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 700, 1023])
+def test_small_pieces_take_little_more_than_their_content(size: int) -> None:
+    async def story() -> None:
+        content = b"".join(b"%07d " % number for number in range(STREAM_HIGH_WATER_BYTES // 8))
+        body = Arriving().body
+        for start in range(0, len(content), size):
+            body.feed(content[start : start + size])
+        assert sum(map(sys.getsizeof, body._pieces)) + sys.getsizeof(body._pieces) < 1.15 * len(content)
+        assert await body.read() == content
+
+    run_jumping(story())
 
 
 ENDINGS: dict[str, Callable[[BodyBuffer], None]] = {
@@ -215,6 +243,8 @@ async def test_a_repr_shows_state_and_waiting_bytes(arriving: Arriving) -> None:
     assert repr(arriving.body) == "<BodyBuffer open, 0 bytes waiting>"
     arriving.body.feed(FULL)
     assert repr(arriving.body) == "<BodyBuffer paused, 65537 bytes waiting>"
+    await arriving.body.read()
+    assert repr(arriving.body) == "<BodyBuffer paused, 0 bytes waiting>"
     arriving.body.close()
     assert repr(arriving.body) == "<BodyBuffer ended, 0 bytes waiting>"
 
@@ -232,7 +262,7 @@ async def play(order: Sequence[str]) -> None:
             body.feed(FULL)
         elif act in ENDINGS:
             ENDINGS[act](body)
-        elif body.is_paused or body.is_ended:  # else the read would wait
+        elif body._pieces or body.is_ended:  # else the read would wait
             got.append(await read_or_none(body))
         assert arriving.source.is_paused == body.is_paused
 

@@ -2,8 +2,8 @@
 
 `server/` uses it towards clients, `upstream/` towards the worker. Backpressure is always the same: whoever receives
 faster than the other side consumes has its transport paused, so that the peer's TCP window does the waiting. Memory per
-direction is bounded whatever the body's size: STREAM_HIGH_WATER_BYTES plus one read of the event loop (256 KB) wait
-here, and as much again may be on its way out, in the consumer's hands and in its transport.
+direction is bounded whatever the body's size: STREAM_HIGH_WATER_BYTES plus one read of the event loop (256 KB), no
+matter how much of it waits here and how much is on its way out, in the consumer's hands and in its transport.
 """
 
 import asyncio
@@ -16,6 +16,10 @@ from thrust.http.headers import FieldLine
 
 STREAM_HIGH_WATER_BYTES = 65536
 """Received and not yet consumed bytes of one body beyond which its sender is paused; asyncio's default for writing."""
+
+JOINED_PIECE_BYTES = 1024
+"""Smaller pieces are joined as they arrive: each takes some 50 bytes besides its content, many times as much as that if
+a client sends frames or chunks of a few bytes."""
 
 INLINE_BYTES = 32768
 """Content up to this is coded on the event loop, in about 0.1 ms, which is what handing it to a thread costs."""
@@ -59,12 +63,16 @@ class BodyBuffer:
     The receiver calls `feed`, then `end` or `fail`; the consumer `read`s until b"" or `close`s. `on_close` tells the
     receiver that nobody wants the rest. `ends_with_connection` says that nothing but the sender's closing marks the end
     (RFC 9112 §6.3 rule 8), so that nobody can tell a whole body from one that broke off.
+
+    What the consumer has read counts until it reads again: it has passed nothing on if the other side is stuck, and a
+    hundred streams of HTTP/2 may be stuck on one connection.
     """
 
     __slots__ = (
         "_closed",
         "_ended",
         "_error",
+        "_in_hand",
         "_loop",
         "_on_close",
         "_paused",
@@ -89,6 +97,8 @@ class BodyBuffer:
         self._on_close = on_close
         self._pieces: list[bytes] = []
         self._size = 0
+        self._in_hand = 0
+        """Of `_size`: what the last `read` has returned."""
         self._paused = False
         self._ended = False
         self._closed = False
@@ -111,8 +121,12 @@ class BodyBuffer:
         """Adds received content; pauses the source when enough is waiting. Ignored once closed."""
         if not piece or self._ended:
             return
-        self._pieces.append(piece)
-        self._size += len(piece)
+        pieces, size = self._pieces, len(piece)
+        if size < JOINED_PIECE_BYTES and pieces and len(pieces[-1]) < JOINED_PIECE_BYTES:
+            pieces[-1] += piece
+        else:
+            pieces.append(piece)
+        self._size += size
         if self._size > STREAM_HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._source.pause_reading()
@@ -132,6 +146,10 @@ class BodyBuffer:
 
     async def read(self) -> bytes:
         """All content that is waiting, else the next piece to come; b"" at the end. Raises what `fail` was given."""
+        self._size -= self._in_hand
+        self._in_hand = 0
+        if self._paused and self._size <= STREAM_HIGH_WATER_BYTES:
+            self._resume()
         while not self._pieces:
             if self._error is not None:
                 raise self._error
@@ -150,7 +168,7 @@ class BodyBuffer:
             # A reader that has been woken and not yet run must not take this end for the body's.
             self._error = self._error or ThrustError("the body was given up")
         self._pieces.clear()
-        self._size = 0
+        self._size = self._in_hand = 0
         if not self._ended:
             self._finish()
             self._on_close()
@@ -159,8 +177,7 @@ class BodyBuffer:
         pieces = self._pieces
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self._size = 0
-        self._resume()
+        self._in_hand = self._size
         return piece
 
     def _finish(self) -> None:
@@ -180,7 +197,7 @@ class BodyBuffer:
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "paused" if self._paused else "open"
-        return f"<BodyBuffer {state}, {self._size} bytes waiting>"
+        return f"<BodyBuffer {state}, {self._size - self._in_hand} bytes waiting>"
 
 
 class Deadline:

@@ -23,6 +23,8 @@ from thrust.errors import ListenError
 from thrust.flow import start_task
 from thrust.handlers import chain
 from thrust.handlers.errors import ErrorPages
+from thrust.handlers.https_redirect import strict_line
+from thrust.http.message import Request
 from thrust.observe.access_log import AccessLog
 from thrust.observe.logs import Log
 from thrust.server.front import Front, Timeouts
@@ -189,13 +191,16 @@ class Service:
         inherited_limit = _raise_open_files_limit()
         self._pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
         pages = ErrorPages(config.bad_gateway_page)
-        links = chain.build(config, self._pool, pages, self._log_unexpected, _hosts(config, certificates))
+        self._access_log = AccessLog(log, config.log_exclude) if config.log_requests else None
+        hosts = _hosts(config, certificates)
+        links = chain.build(config, self._pool, pages, self._log_unexpected, self._log_refusal, hosts)
         front = Front(
             handler=links.handler,
             at_once=links.at_once,
-            observers=[AccessLog(log, config.log_exclude)] if config.log_requests else [],
+            observers=[self._access_log] if self._access_log is not None else [],
             timeouts=Timeouts(config.idle_timeout_s, config.read_timeout_s, config.write_timeout_s),
             error_response=pages.response,
+            strict_lines=[] if config.hsts_s is None else [strict_line(config.hsts_s)],
             max_connections=max(1, (_open_files_limit() - RESERVED_FILES) // 2),
             on_full=self._warn_of_full_house,
         )
@@ -364,6 +369,18 @@ class Service:
 
     def _log_unexpected(self, error: BaseException) -> None:
         self._log.error("internal error", error=repr(error), traceback="".join(format_exception(error)))
+
+    def _log_refusal(self, request: Request, reason: str, /, *, is_fault: bool) -> None:
+        """Logs that a file is not sent, unless the request's own line says so.
+
+        There is none while requests are not logged, nor where the cache asks on its own account (without a path).
+        """
+        path = request.exchange.path
+        if path and self._access_log is not None and self._access_log.covers(path):
+            return
+        log = self._log.error if is_fault else self._log.warning
+        request_id = request.origin.request_id if request.origin is not None else b""
+        log("file refused", error=reason, path=request.target.partition(b"?")[0], request_id=request_id)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -14,7 +14,7 @@ from benchmarks.load.cold_burst import cold_burst
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.file_memory import file_memory
 from benchmarks.load.http2 import http2
-from benchmarks.load.idle_memory import idle_memory
+from benchmarks.load.idle_memory import idle_memory, tls_idle_memory
 from benchmarks.load.machine import check_tools, description, prepare
 from benchmarks.load.rivals import (
     CACHES,
@@ -106,8 +106,10 @@ def run(case: str, rivals: Sequence[Rival], rounds: int, seconds: int) -> str:
         return startup(rivals)
     if case == "tls-handshake":
         return tls_handshake(rivals, rounds, seconds)
-    if case in ("idle-memory", "tls-idle-memory"):
+    if case == "idle-memory":
         return idle_memory(rivals, rounds)
+    if case == "tls-idle-memory":
+        return tls_idle_memory(rivals, rounds)
     if case == "stream-memory":
         return stream_memory(rivals, rounds)
     if case == "file-memory":

@@ -60,6 +60,16 @@ class Front:
         """A client connection to the front, not open yet; the caller closes it."""
         return _connection(self.site.port, self.speaks_tls)
 
+    def connect_tls(self, protocol: str) -> ssl.SSLSocket:
+        """A connection that speaks `protocol` over TLS; the caller closes it."""
+        context = _client_context()
+        context.set_alpn_protocols([protocol])
+        connection = context.wrap_socket(socket.create_connection(("127.0.0.1", self.site.port), timeout=60))
+        if connection.selected_alpn_protocol() != protocol:
+            connection.close()
+            raise BenchmarkError(f"the front does not speak {protocol}")
+        return connection
+
     def pids(self) -> list[int]:
         """The front's own processes; raises if it has died."""
         for process in self.processes:
@@ -140,10 +150,14 @@ def make_certificate(directory: Path) -> None:
 def _connection(port: int, speaks_tls: bool) -> http.client.HTTPConnection:
     if not speaks_tls:
         return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=_client_context())
+
+
+def _client_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nobody has signed it
-    return http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    return context
 
 
 def _fetch(port: int, path: str, headers: Mapping[str, str] = NO_HEADERS, *, speaks_tls: bool = False) -> Answer:

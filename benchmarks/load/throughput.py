@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchmarks.load.answer import Answer
 from benchmarks.load.errors import BenchmarkError
@@ -21,6 +22,8 @@ from benchmarks.load.rivals import Rival
 from benchmarks.load.upstream import fixed_answers
 from benchmarks.load.workloads import Workload
 from benchmarks.load.wrk import run_wrk
+
+T = TypeVar("T")
 
 WARM_UP_S = 2
 
@@ -66,7 +69,7 @@ def throughput(workload: Workload, rivals: Sequence[Rival], rounds: int, seconds
     return _table(workload, samples)
 
 
-def rotated(rivals: Sequence[Rival], number: int) -> list[Rival]:
+def rotated(rivals: Sequence[T], number: int) -> list[T]:
     """`rivals` in the order of round `number`."""
     first = number % len(rivals)
     return [*rivals[first:], *rivals[:first]]

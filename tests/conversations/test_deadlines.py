@@ -460,6 +460,7 @@ def test_a_client_that_stalled_once_is_forgiven() -> None:
         client.send(body)
         await stage.pass_time(20)
         worker.read_on()
+        await stage.settled()
         client.stop_reading()
         worker.send(b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + body)
         await stage.pass_time(20)

@@ -41,6 +41,7 @@ CASES = [
     # §5.1 idle: nothing but HEADERS and PRIORITY
     case("5.1 idle", "DATA", data(1, b"x", end=True), "GOAWAY PROTOCOL_ERROR"),
     case("5.1 idle", "DATA above streams that were used", [get(1), data(7)], "1: 200, GOAWAY PROTOCOL_ERROR"),
+    case("5.1 idle", "DATA on an even stream", [get(3), data(2, b"x")], "3: 200, GOAWAY PROTOCOL_ERROR"),
     case("5.1 idle", "RST_STREAM", reset(1), "GOAWAY PROTOCOL_ERROR"),
     case("5.1 idle", "RST_STREAM on an even stream", reset(2), "GOAWAY PROTOCOL_ERROR"),
     case("5.1 idle", "WINDOW_UPDATE", window(1, 100), "GOAWAY PROTOCOL_ERROR"),

@@ -191,7 +191,8 @@ def test_half_a_frame_or_section_has_the_read_timeout(data: bytes) -> None:
         await scene.stage.pass_time(31)
         assert [goaway.error_code for goaway in scene.client.goaways] == [ErrorCode.PROTOCOL_ERROR]
 
-    perform_http2(story)
+    (exchange,) = perform_http2(story).exchanges
+    assert exchange.status == 408 and "a frame was not complete for 30 s" in exchange.error
 
 
 def test_half_a_frame_at_the_end_of_each_read_is_no_dawdling() -> None:

@@ -135,6 +135,55 @@ def test_an_answer_before_the_upload_has_ended_stops_it_a_moment_later() -> None
     perform_http2(story)
 
 
+def test_an_answer_that_waits_for_its_window_survives_the_early_end_of_its_upload() -> None:
+    async def story(scene: Http2Stage) -> None:
+        client = scene.client
+        client.send(client.headers(1, [*pseudo("/", "POST"), ("content-length", "1000")], end=False))
+        client.content(1, b"abc")
+        await scene.worker_got()
+        await scene.worker_says(response(b"too much", status=b"413 Content Too Large"))
+        client.content(1, b"", end=True)
+        await scene.settled()
+        client.open_window(1, 100)
+        await scene.stage.pass_time(1)
+        answer = client.answer(1)
+        assert (bytes(answer.content), answer.has_ended, answer.reset_code) == (b"too much", True, None)
+
+    (exchange,) = perform_http2(story, client_settings={4: 2}).exchanges
+    assert (exchange.status, exchange.error) == (413, "")
+
+
+def test_an_upload_that_ends_early_after_an_interim_answer_is_malformed() -> None:
+    async def story(scene: Http2Stage) -> None:
+        client = scene.client
+        fields = [*pseudo("/", "PUT"), ("expect", "100-continue"), ("content-length", "9")]
+        client.send(client.headers(1, fields, end=False))
+        await scene.worker_got()
+        await scene.worker_says(b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.content(1, b"abc", end=True)
+        await scene.settled()
+        assert client.answer(1).reset_code == ErrorCode.PROTOCOL_ERROR
+        assert scene.stage.worker().saw_end
+
+    perform_http2(story)
+
+
+def test_a_worker_that_answers_while_its_upload_ends_early_is_not_left_waiting_for_the_rest() -> None:
+    async def story(scene: Http2Stage) -> None:
+        client = scene.client
+        client.send(client.headers(1, [*pseudo("/", "POST"), ("content-length", "1000")], end=False))
+        client.content(1, b"abc")
+        await scene.worker_got()
+        await scene.worker_says(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nsome ")
+        client.content(1, b"", end=True)
+        await scene.settled()
+        assert scene.stage.worker().saw_end
+        assert client.answer(1).reset_code == ErrorCode.INTERNAL_ERROR
+
+    (exchange,) = perform_http2(story).exchanges
+    assert (exchange.status, exchange.error) == (200, "997 bytes less than its content-length")
+
+
 def test_an_upload_that_ends_by_itself_is_not_reset() -> None:
     async def story(scene: Http2Stage) -> None:
         client = scene.client
@@ -294,7 +343,20 @@ def test_a_malformed_request_is_reset_and_told() -> None:
         assert scene.client.answer(1).reset_code == ErrorCode.PROTOCOL_ERROR
 
     (exchange,) = perform_http2(story).exchanges
-    assert exchange.status == 0 and "does not belong into HTTP/2" in exchange.error
+    assert exchange.status == 400 and "does not belong into HTTP/2" in exchange.error
+
+
+def test_a_request_that_turns_out_malformed_has_the_status_of_one() -> None:
+    async def story(scene: Http2Stage) -> None:
+        client = scene.client
+        client.send(client.headers(1, [*pseudo("/", "POST"), ("content-length", "3")], end=False))
+        await scene.worker_got()
+        client.content(1, b"four")
+        await scene.settled()
+        assert client.answer(1).reset_code == ErrorCode.PROTOCOL_ERROR
+
+    (exchange,) = perform_http2(story).exchanges
+    assert (exchange.status, exchange.error) == (400, "more content than its content-length")
 
 
 def test_a_broken_rule_ends_the_connection_and_what_it_has_asked_for() -> None:
@@ -314,7 +376,7 @@ def test_a_broken_rule_ends_the_connection_and_what_it_has_asked_for() -> None:
         assert scene.peer.transport.lost_calls == 1
 
     (exchange,) = perform_http2(story).exchanges
-    assert exchange.error == "WINDOW_UPDATE by 0 (PROTOCOL_ERROR)"
+    assert (exchange.status, exchange.error) == (400, "WINDOW_UPDATE by 0 (PROTOCOL_ERROR)")
 
 
 def test_a_broken_rule_without_a_request_is_told_too() -> None:
@@ -323,7 +385,7 @@ def test_a_broken_rule_without_a_request_is_told_too() -> None:
         await scene.settled()
 
     (exchange,) = perform_http2(story).exchanges
-    assert exchange.error == "WINDOW_UPDATE by 0 (PROTOCOL_ERROR)" and exchange.status == 0
+    assert (exchange.status, exchange.error) == (400, "WINDOW_UPDATE by 0 (PROTOCOL_ERROR)")
 
 
 def credit(frames: list[Frame]) -> int:

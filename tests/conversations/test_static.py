@@ -177,8 +177,10 @@ def test_names_that_begin_with_a_dot_are_refused_by_whoever_might_serve_them(fol
         reply = await site.get(target)
         assert (reply.status, reply["cache-control"]) == (404, "no-store")
 
-    (exchange,) = serving(folder, story).exchanges
+    stage = serving(folder, story)
+    (exchange,) = stage.exchanges
     assert "names that begin with a dot are not served" in exchange.error
+    assert stage.refusals == [], "nobody but the client has meant it to be sent"
 
 
 def test_well_known_files_are_served(folder: Path) -> None:
@@ -217,6 +219,7 @@ def test_links_that_lead_astray_are_told_to_the_log(folder: Path) -> None:
     errors = [exchange.error for exchange in stage.exchanges]
     assert "out.js': it is not beneath" in errors[0] and "too many symbolic links" in errors[1]
     assert errors[2:] == [""]
+    assert stage.refusals == [(error, False) for error in errors[:2]]
 
 
 @pytest.mark.parametrize(
@@ -228,10 +231,16 @@ def test_a_file_that_is_there_and_cannot_be_read_is_an_error(
     def refuse(roots: object, path: bytes, accepted: object) -> None:
         raise FileRefused(path, refusal)
 
+    replies = []
+
+    async def story(site: Site) -> None:
+        replies.append(await site.get("/static/app.js"))
+
     monkeypatch.setattr(files, "open_best", refuse)
-    reply = one_reply(folder, "/static/app.js")
-    assert (reply.status, reply["cache-control"]) == (status, "no-store")
-    assert b"app.js" not in reply.body
+    stage = serving(folder, story)
+    assert (replies[0].status, replies[0]["cache-control"]) == (status, "no-store")
+    assert b"app.js" not in replies[0].body
+    assert stage.refusals == [(stage.exchanges[0].error, True)]
 
 
 # Folders

@@ -79,6 +79,10 @@ def test_a_request_over_tls_is_one_over_https_for_everybody(site: Thrust) -> Non
         assert (told["x-forwarded-proto"], told["x-forwarded-port"]) == ("https", str(site.port))
         assert told["x-forwarded-for"] == "127.0.0.1"
         assert answer.get("strict-transport-security") == "max-age=31536000"
+    with TlsClient(site.port) as client:
+        client.send(b"nonsense\r\n\r\n")
+        answer = client.receive()
+        assert (answer.status, answer.get("strict-transport-security")) == (400, "max-age=31536000")
 
 
 def test_curl_is_content(site: Thrust, tmp_path: Path) -> None:

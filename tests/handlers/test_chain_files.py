@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.memory_requests import no_refusal
 from thrust.config import Config
 from thrust.errors import ConfigError
 from thrust.handlers import chain
@@ -18,7 +19,8 @@ def build(**settings: Any) -> chain.Chain:
 
     loop = asyncio.new_event_loop()
     try:
-        return chain.build(Config(**settings), Pool(loop, answer_timeout_s=1), ErrorPages(Path("502.html")), print)
+        pool, pages = Pool(loop, answer_timeout_s=1), ErrorPages(Path("502.html"))
+        return chain.build(Config(**settings), pool, pages, print, no_refusal)
     finally:
         loop.close()
 

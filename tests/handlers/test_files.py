@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.files.tree import no_leaks
-from tests.support.memory_requests import Following, make_request
+from tests.support.memory_requests import Following, make_request, no_refusal
 from thrust.errors import ConfigError, ThrustError
 from thrust.files.confined import Roots
 from thrust.files.refusals import FileRefused, Refusal
@@ -208,7 +208,7 @@ def test_a_file_that_is_coded_is_closed(disk: Disk, folder: Path, method: bytes)
     codings = (b"br",)
 
     async def story() -> None:
-        static = Static(Following(), [Mount(b"/static", os.fsencode(folder))], lambda target: False)
+        static = Static(Following(), [Mount(b"/static", os.fsencode(folder))], lambda target: False, no_refusal)
         handler = Compression(static, codings, jitter_bytes=0, spares_credentials=False, max_file_bytes=len(DATA))
         response = await handler(ask(method, accept_encoding="br"))
         assert isinstance(response.body, bytes) and response.headers.get(b"content-encoding") == b"br"

@@ -63,7 +63,23 @@ def test_a_host_that_is_not_ours_is_misdirected(host: bytes) -> None:
     assert refusal.value.status == 421
 
 
-@pytest.mark.parametrize("host", [b"", b":80", b"app.example.com:80:80", b"a@app.example.com", b"app.example.com/x"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"",
+        b":80",
+        b"app.example.com:80:80",
+        b"a@app.example.com",
+        b"app.example.com@evil.example",
+        b"app.example.com/x",
+        b"evil.example\\.app.example.com",
+        b"evil.example#.app.example.com",
+        b"app.example.com\n",
+        b"app.example.com\r\nx: y",
+        b"[::1].evil.example",
+        b"app.example.com,evil.example",
+    ],
+)
 def test_a_request_without_a_usable_host_is_bad(host: bytes) -> None:
     with pytest.raises(BadMessage) as refusal:
         answer(request_for(host))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.memory_requests import Following, make_request
+from tests.support.memory_requests import Following, make_request, no_refusal
 from thrust.handlers.send_file import HideSendFile, Paths, SendFile, offer_of
 from thrust.http.headers import Headers
 from thrust.http.message import Handler, Response
@@ -13,7 +13,7 @@ LINES = [(b"accept", b"*/*"), (b"x-own", b"1")]
 
 
 def sending(following: Handler) -> SendFile:
-    return SendFile(following, b"x-sendfile", Paths(None))
+    return SendFile(following, b"x-sendfile", Paths(None), no_refusal)
 
 
 @pytest.mark.parametrize("is_on", [False, True])

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.support.worker_loops import LOOPS, run_on
+from thrust.flow import WriteGate
 from thrust.http import message
 from thrust.http.exchange import Exchange
 from thrust.http.headers import Headers
@@ -916,3 +917,47 @@ def test_those_who_share_the_loop_with_downloads_get_their_turn(perform: Perform
 
     perform(story)
     assert largest == STEP_BYTES
+
+
+class Taking(asyncio.Transport):
+    """A transport whose socket takes everything at once, and that notes in which turn of the loop that was."""
+
+    def __init__(self, turns: list[None]) -> None:
+        super().__init__()
+        self.taken: list[tuple[int, int]] = []
+        self._turns = turns
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.taken.append((len(self._turns), len(data)))
+
+
+def test_a_file_in_memory_that_is_copied_to_a_fast_client_is_sent_over_many_turns(path: Path) -> None:
+    """Neither the disk nor the client ever makes us wait, as over TLS to a neighbour: others get their turn still."""
+
+    async def at_once(function: Callable[[], T]) -> T:
+        return function()
+
+    async def story() -> list[tuple[int, int]]:
+        loop = asyncio.get_running_loop()
+        turns: list[None] = []
+
+        def tick() -> None:
+            nonlocal handle
+            turns.append(None)
+            handle = loop.call_soon(tick)
+
+        handle = loop.call_soon(tick)
+        transport = Taking(turns)
+        content = FileContent(os.open(path, os.O_RDONLY), [(0, len(LARGE))], at_once)
+        exchange = Exchange("", 0.0, 0.0)
+        await file_sending.send_file(loop, transport, WriteGate(loop), b"", content, exchange)
+        handle.cancel()
+        content.close()
+        assert exchange.body_bytes == len(LARGE)
+        return transport.taken
+
+    by_turn: dict[int, int] = {}
+    for turn, size in asyncio.run(story()):
+        by_turn[turn] = by_turn.get(turn, 0) + size
+    assert sum(by_turn.values()) == len(LARGE)
+    assert max(by_turn.values()) < STEP_BYTES + message.FILE_PIECE_BYTES

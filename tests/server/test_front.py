@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from thrust.errors import BadMessage
 from thrust.http.exchange import Exchange
 from thrust.http.headers import Headers
 from thrust.http.message import Request, Response
@@ -28,6 +31,15 @@ def test_a_date_is_made_once_a_second() -> None:
     assert front.date(1_800_000_000.9) is first
     assert front.date(1_800_000_001.0) == b"Fri, 15 Jan 2027 08:00:01 GMT"
     assert front.date(1_800_000_000.0) == first
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [(b"https", [b"max-age=600"]), (b"http", [])])
+def test_what_no_handler_sees_says_over_tls_only_how_long_to_insist_on_it(scheme: bytes, expected: list[bytes]) -> None:
+    front = make_front()
+    front.strict_lines = [(b"strict-transport-security", b"max-age=600")]
+    for _ in range(2):
+        response = front.refusal(BadMessage("no"), scheme)
+        assert response.headers.get_all(b"strict-transport-security") == expected
 
 
 class Guest:

@@ -159,3 +159,20 @@ def test_the_address_of_a_client_that_vanished_before_we_looked_is_empty() -> No
         connection.abort()
 
     on_stage(answering(Response(204, Headers())), story)
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [(b"https", 1), (b"http", 0)])
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HT"], ids=["no HTTP", "too slow"])
+def test_a_refusal_over_tls_says_how_long_to_insist_on_it(sent: bytes, scheme: bytes, expected: int) -> None:
+    async def story(stage: Stage) -> None:
+        stage.front.strict_lines = [(b"strict-transport-security", b"max-age=600")]
+        connection = Http1Connection(stage.front, stage.loop, scheme)
+        client = stage.loop.connect(connection, ("192.0.2.1", 2)).peer
+        client.send(sent)
+        await asyncio.sleep(31)
+        answer = client.take()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"\r\nstrict-transport-security: max-age=600\r\n") == expected
+        connection.abort()
+
+    on_stage(answering(Response(204, Headers())), story)

@@ -237,3 +237,15 @@ def test_what_it_shows_of_itself() -> None:
         assert repr(stage.connection.sender) == "<Sender 0 streams ready>"
 
     on_stage(handler, story)
+
+
+def test_a_refusal_over_tls_says_how_long_to_insist_on_it() -> None:
+    async def story(stage: Stage) -> None:
+        stage.front.strict_lines = [(b"strict-transport-security", b"max-age=600")]
+        stage.client.greet()
+        stage.client.send(stage.client.headers(1, [*pseudo(), *[(f"x-{number}", "1") for number in range(200)]]))
+        await stage.loop.settled()
+        stage.client.hear()
+        assert stage.client.answer(1).fields["strict-transport-security"] == "max-age=600"
+
+    on_stage(answering(Response(204, Headers())), story)

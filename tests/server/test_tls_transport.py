@@ -16,7 +16,13 @@ import uvloop
 
 from tests.support.certificates import client_context, make_pair
 from tests.support.tls_client import NAME, Notes, closing_all, run, tls_stage
-from thrust.server.tls_transport import DECRYPTED_BYTES, MAX_OWED_BYTES, TlsTransport
+from thrust.server.tls_transport import (
+    DECRYPTED_BYTES,
+    ENCRYPTED_BYTES,
+    MAX_OWED_BYTES,
+    RECORD_BYTES,
+    TlsTransport,
+)
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -29,6 +35,22 @@ def tls12() -> ssl.SSLContext:
     context = client_context("http/1.1")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+class Outgoing:
+    """A MemoryBIO that notes how much was in it; OpenSSL itself has the real one."""
+
+    def __init__(self, bio: ssl.MemoryBIO, sizes: list[int]) -> None:
+        self._bio = bio
+        self._sizes = sizes
+
+    @property
+    def pending(self) -> int:
+        return self._bio.pending
+
+    def read(self) -> bytes:
+        self._sizes.append(self._bio.pending)
+        return self._bio.read()
 
 
 def receive_all(client: socket.socket) -> bytes:
@@ -81,6 +103,28 @@ def test_what_it_says_about_itself(loop: LoopFactory, tmp_path: Path) -> None:
                 assert transport.get_extra_info("ssl_object") is transport.get_extra_info("sslcontext") is None
 
     run(loop, story)
+
+
+@both_loops
+@pytest.mark.parametrize("size", [1, RECORD_BYTES, ENCRYPTED_BYTES, ENCRYPTED_BYTES + 1, RECORD_BYTES * 4, 1_000_000])
+def test_openssl_never_has_more_than_a_record_and_a_head_to_keep(size: int, loop: LoopFactory, tmp_path: Path) -> None:
+    """Its buffer never becomes smaller again, and there is one for each connection."""
+    content, sizes = os.urandom(size), list[int]()
+
+    async def story() -> None:
+        async with tls_stage(PAIR, tmp_path) as stage:
+            client, served = await stage.served()
+            with closing_all(client):
+                transport = served.transport
+                assert isinstance(transport, TlsTransport)
+                transport._outgoing = Outgoing(transport._outgoing, sizes)  # type: ignore[assignment]
+                transport.write(content)
+                served.transport.close()
+                assert await asyncio.to_thread(receive_all, client) == content
+
+    run(loop, story)
+    assert sum(sizes) >= size
+    assert max(sizes) <= ENCRYPTED_BYTES + 100
 
 
 @both_loops

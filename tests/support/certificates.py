@@ -84,11 +84,16 @@ def make_pair(
     key: Key | None = None,
     password: bytes | None = None,
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+    common_name: str | None = None,
 ) -> Pair:
-    """A certificate for `names`, valid from `begins` to `ends` as seen from now."""
+    """A certificate for `names`, valid from `begins` to `ends` as seen from now; without names it has no such field.
+
+    `common_name` is the first of them unless told otherwise.
+    """
     authority, authority_key = _authority()
     key = key or ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "nobody")])
+    called = [common_name] if common_name else names[:1]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in called])
     builder = _builder(subject, authority.subject, key, begins, ends)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general_name, names))), critical=False)

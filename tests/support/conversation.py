@@ -46,6 +46,7 @@ from thrust.config import Config
 from thrust.handlers import chain
 from thrust.handlers.errors import ErrorPages
 from thrust.http.exchange import Exchange, Observer
+from thrust.http.message import Request
 from thrust.server.front import Front, Timeouts
 from thrust.server.http1 import Http1Connection
 from thrust.server.listener import Listener
@@ -61,7 +62,8 @@ class Stage:
     """Thrust without processes and sockets, clients and a worker.
 
     `settings` are those of Config; the cache, compression and X-Sendfile are off unless asked for, so that a
-    conversation shows what was forwarded.
+    conversation shows what was forwarded. `refusals` are what the log is told of files, and whether the machine is at
+    fault.
     """
 
     def __init__(self, loop: MemoryLoop, **settings: Any) -> None:
@@ -72,10 +74,11 @@ class Stage:
         self.exchanges: list[Exchange] = []
         self.observers: list[Observer] = [self.exchanges.append]
         self.unexpected: list[BaseException] = []
+        self.refusals: list[tuple[str, bool]] = []
         self.clients: dict[int, Peer] = {}
         self.connections: list[Http1Connection] = []
         self.pool = Pool(loop, answer_timeout_s=config.worker_timeout_s)
-        links = chain.build(config, self.pool, pages, self.unexpected.append)
+        links = chain.build(config, self.pool, pages, self.unexpected.append, self._note_refusal)
         self.front = Front(
             handler=links.handler,
             at_once=links.at_once,
@@ -85,6 +88,9 @@ class Stage:
         )
         self.listener = Listener(loop, [], self.front, lambda: Http1Connection(self.front, loop))
         self.open(WORKER_PORT)
+
+    def _note_refusal(self, request: Request, reason: str, /, *, is_fault: bool) -> None:
+        self.refusals.append((reason, is_fault))
 
     def open(self, port: int) -> None:
         """The worker listens on `port`, and is ready."""

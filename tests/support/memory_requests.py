@@ -30,6 +30,11 @@ def make_request(
     )
 
 
+def no_refusal(request: Request, reason: str, /, *, is_fault: bool) -> None:
+    """The log of a test in which no file is refused."""
+    raise AssertionError(reason)
+
+
 class Following:
     """The next handler: remembers the requests that reach it, answers or raises."""
 

@@ -46,6 +46,7 @@ class MemoryTransport(asyncio.Transport):
         self._protocol = protocol
         self._read_bytes = read_bytes
         self._buffer = bytearray()
+        self._high_water_bytes, self._low_water_bytes = HIGH_WATER_BYTES, LOW_WATER_BYTES
         self._protocol_paused = False
         self._conn_lost = 0
         self._closing = self._paused = self._eof = self._fin_sent = False
@@ -106,6 +107,11 @@ class MemoryTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return len(self._buffer)
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high_water_bytes = HIGH_WATER_BYTES if high is None else high
+        self._low_water_bytes = self._high_water_bytes // 4 if low is None else low
+        self._maybe_pause_protocol()
+
     def write(self, data: Any) -> None:
         self._check_writable("write")
         if not data or self._conn_lost:
@@ -165,12 +171,12 @@ class MemoryTransport(asyncio.Transport):
             self._send_fin()
 
     def _maybe_pause_protocol(self) -> None:
-        if len(self._buffer) > HIGH_WATER_BYTES and not self._protocol_paused:
+        if len(self._buffer) > self._high_water_bytes and not self._protocol_paused:
             self._protocol_paused = True
             self._protocol.pause_writing()
 
     def _maybe_resume_protocol(self) -> None:
-        if len(self._buffer) <= LOW_WATER_BYTES and self._protocol_paused:
+        if len(self._buffer) <= self._low_water_bytes and self._protocol_paused:
             self._protocol_paused = False
             self._protocol.resume_writing()
 

@@ -19,7 +19,7 @@ from thrust.tls.certificates import MAX_FILE_BYTES, Certificate, PemFiles, load
 H1 = ("http/1.1",)
 
 RSA = rsa.generate_private_key(65537, 2048)
-MIXED = r"the key in SSL_KEY_PATH \S+ does not belong to the certificate in SSL_CERT_PATH"
+MIXED = r"the key in SSL_KEY_PATH \S+ does not belong to the certificate in SSL_CERT_PATH \S+; give the key"
 UNUSABLE = r"SSL_CERT_PATH \S+ and SSL_KEY_PATH \S+ cannot be used: "
 
 
@@ -62,11 +62,41 @@ def test_both_may_be_in_one_file(tmp_path: Path) -> None:
         (("127.0.0.1", "::1"), "[::1]", True),
         (("127.0.0.1", "::1"), "[0:0::1]", True),
         (("127.0.0.1", "::1"), "127.0.0.2", False),
-        ((), "whatever", True),
+        (("*.example.com",), ".example.com", False),
+        ((), "whatever", False),
+        ((), "", False),
     ],
 )
 def test_it_knows_which_hosts_it_is_for(names: tuple[str, ...], host: str, expected: bool, tmp_path: Path) -> None:
     assert load_pair(make_pair(*names), tmp_path).covers(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("common_name", "names"),
+    [
+        ("localhost", ("localhost",)),
+        ("App.example.com.", ("app.example.com",)),
+        ("*.example.com", ("*.example.com",)),
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("My company", ()),
+        ("a.example/path", ()),
+        ("a.example\n", ()),
+        ("*", ()),
+        ("a.*.example", ()),
+        (None, ()),
+    ],
+)
+def test_one_without_alternative_names_is_for_the_host_that_it_calls_itself(
+    common_name: str | None, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    certificate = load_pair(make_pair(common_name=common_name), tmp_path)
+    assert certificate.names == names
+    assert not certificate.covers("evil.example")
+
+
+def test_what_one_with_alternative_names_calls_itself_does_not_count(tmp_path: Path) -> None:
+    certificate = load_pair(make_pair("127.0.0.1", common_name="a.example"), tmp_path)
+    assert certificate.names == ("127.0.0.1",)
 
 
 GOOD, OTHER = make_pair("a.example"), make_pair("a.example")

@@ -14,7 +14,7 @@ from tests.support.clock import JumpingLoop, run_jumping
 from thrust.errors import Alert, CertificateError, TlsRefusal
 from thrust.flow import start_task
 from thrust.tls.certificates import PemFiles
-from thrust.tls.static import LOOK_EVERY_S, StaticCertificate
+from thrust.tls.static import LOOK_EVERY_S, MISMATCHED_LOOKS, StaticCertificate
 
 OLD, NEW = make_pair("old.example"), make_pair("new.example")
 
@@ -129,6 +129,56 @@ def test_a_half_replaced_pair_waits_for_the_other_half_and_says_so_once(first: s
         assert await watched.look() == ["info: certificate replaced"]
 
     play(story, Watched(tmp_path))
+
+
+BROKEN = "error: new certificate cannot be used: the old one serves on"
+SWAPPING = "info: new certificate and key do not belong together yet: the old ones serve on"
+
+
+def test_halves_that_stay_apart_are_an_error_with_a_cure(tmp_path: Path) -> None:
+    async def story(watched: Watched) -> None:
+        for half in (Pair(NEW.certificate, OLD.key), Pair(OLD.certificate, NEW.key)):
+            half.write(tmp_path)
+            lines = [await watched.look() for _ in range(MISMATCHED_LOOKS + 3)]
+            assert lines == [[SWAPPING], *[[]] * (MISMATCHED_LOOKS - 1), [BROKEN], [], []]
+            assert "; give the key with which that was requested" in watched.log.lines[-1][2]["error"]
+        assert watched.names == ("old.example",)
+        NEW.write(tmp_path)
+        assert await watched.look() == ["info: certificate replaced"]
+
+    play(story, Watched(tmp_path))
+
+
+def test_each_change_for_the_worse_is_told_once(tmp_path: Path) -> None:
+    """Whoever puts one more file there wants to know whether it was the right one."""
+
+    async def story(watched: Watched) -> None:
+        path = tmp_path / "tls.crt"
+        for content in (b"", b"other", b""):
+            path.write_bytes(content)
+            assert await watched.look() == [BROKEN]
+            assert await watched.look() == []
+        path.unlink()
+        assert await watched.look() == [BROKEN]
+        assert await watched.look() == []
+        for content in (b"", OLD.certificate, b""):
+            path.write_bytes(content)
+            assert await watched.look() == ([] if content else [BROKEN])
+        assert watched.names == ("old.example",)
+
+    play(story, Watched(tmp_path))
+
+
+def test_one_for_nobody_is_told_of(tmp_path: Path) -> None:
+    warning = "warning: the certificate names no host: plain requests are not redirected, but answered 421"
+
+    async def story(watched: Watched) -> None:
+        assert watched.log.messages == ["info: certificate", warning]
+        assert await watched.look() == []
+        make_pair().write(tmp_path)
+        assert await watched.look() == ["info: certificate replaced", warning]
+
+    play(story, Watched(tmp_path, make_pair(common_name="My company")))
 
 
 @pytest.mark.parametrize(

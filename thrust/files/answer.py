@@ -5,8 +5,9 @@ what it has left unsaid is derived. Nothing is read and nothing sent here, so th
 its own way.
 
 An app that names a file has often answered conditions and ranges itself, about content that it did not send: Werkzeug
-makes a 206 with Content-Range and leaves X-Sendfile in it. So a 206 counts as the 200 that it would have been, and what
-was said about the app's own, empty content is dropped.
+makes a 206 with Content-Range, or a 412, and leaves X-Sendfile in it. So 206 and 416 count as the 200 that they would
+have been, a 412 like a 304 sends nothing of the file, and what was said about the app's own, empty content is dropped.
+(nginx makes every status a 200.)
 """
 
 import os
@@ -16,7 +17,15 @@ from dataclasses import dataclass
 
 from thrust.files.description import content_type, etag, last_modified
 from thrust.http.coded import varying_by_coding
-from thrust.http.conditions import GO_ON, NOT_MODIFIED, confirmed_tag, etag_for, evaluate, may_use_range
+from thrust.http.conditions import (
+    GO_ON,
+    NOT_MODIFIED,
+    PRECONDITION_FAILED,
+    confirmed_tag,
+    etag_for,
+    evaluate,
+    may_use_range,
+)
 from thrust.http.fields import format_date
 from thrust.http.headers import FieldLine, Headers
 from thrust.http.negotiation import IDENTITY
@@ -55,6 +64,8 @@ _OF_A_SUCCESS = _OF_CONTENT | {
     b"expires",
     b"surrogate-control",
 }
+
+_ABOUT_RANGES = frozenset({206, 416})
 
 _WITHOUT_CONTENT = frozenset({204, 205, 304})
 
@@ -95,10 +106,12 @@ def answer(
 
     Conditions and ranges count for a 200 to GET and HEAD; every other status goes out with the whole file.
     """
-    own = [line for line in lines if line[0] not in _OF_THE_MESSAGE and not _is_tag_of_nothing(line)]
-    status = 200 if status == 206 else status
+    own = [line for line in lines if line[0] not in _OF_THE_MESSAGE and not _is_of_nothing(line)]
+    status = 200 if status in _ABOUT_RANGES else status
     if status in _WITHOUT_CONTENT:
         return Answer(status, own, [], 0)
+    if status == PRECONDITION_FAILED:
+        return Answer(status, _without(own, _OF_A_SUCCESS), [], 0)
     described = _described(own, content)
     if status != 200 or method not in (b"GET", b"HEAD"):
         return _whole(status, described, method, content)
@@ -179,5 +192,9 @@ def _without(lines: list[FieldLine], names: frozenset[bytes] | set[bytes]) -> li
     return [line for line in lines if line[0] not in names]
 
 
-def _is_tag_of_nothing(line: FieldLine) -> bool:
-    return line[0] == b"etag" and line[1].removeprefix(b"W/") in _TAGS_OF_NOTHING
+def _is_of_nothing(line: FieldLine) -> bool:
+    """Whether the app says this of content that it did not send: a tag, or that it consists of parts."""
+    name, value = line
+    if name == b"content-type":
+        return value.lower().startswith(b"multipart/byteranges")
+    return name == b"etag" and value.removeprefix(b"W/") in _TAGS_OF_NOTHING

@@ -1,9 +1,9 @@
 """Files that stand beside another one and hold it compressed: `app.js.br`, `app.js.zst`, `app.js.gz`.
 
-Called by the handlers that send files, with the function that opens files, and so in a thread
-or not. Build tools make such siblings at leisure, so
-they are smaller than what we could make in time. A sibling counts if it is no older than its original, in whole
-seconds: some tools copy the original's time, and cut it. A tool that gives old times to new files is not seen through.
+Called by the handlers that send files, with the function that opens files, which decides whether that may wait for a
+disk. Build tools make such siblings at leisure, so they are smaller than what we could make in time. A sibling counts
+if it is no older than its original, in whole seconds: some tools copy the original's time, and cut it. A tool that
+gives old times to new files is not seen through.
 """
 
 import os

@@ -40,7 +40,7 @@ from thrust.handlers.body_limit import BodyLimit
 from thrust.handlers.cache import Cache
 from thrust.handlers.compression import Compression
 from thrust.handlers.errors import ErrorPages, Errors
-from thrust.handlers.files import Mount
+from thrust.handlers.files import LogRefusal, Mount
 from thrust.handlers.forward import Forward
 from thrust.handlers.health import Health
 from thrust.handlers.hold import Hold
@@ -76,6 +76,7 @@ def build(
     pool: Pool,
     pages: ErrorPages,
     log_unexpected: LogUnexpected,
+    log_refusal: LogRefusal,
     hosts: Hosts | None = None,
 ) -> Chain:
     """The whole chain in front of the worker that `pool` leads to.
@@ -84,12 +85,12 @@ def build(
     """
     # Bound methods, because CPython calls those faster than instances with `__call__` (benchmark forward-1k).
     handler: Handler = Hold(Forward(pool).__call__, pool, patience_s=config.boot_timeout_s).__call__
-    handler = to_worker = _sending_files(handler, pool, config)
+    handler = to_worker = _sending_files(handler, pool, config, log_refusal)
     recognise = recogniser(config.fingerprint)
     if config.static:
         with _named("THRUST_STATIC"):
             mounts = [Mount(path.encode(), os.fsencode(folder)) for path, folder in config.static]
-        handler = Static(handler, mounts, recognise).__call__
+        handler = Static(handler, mounts, recognise, log_refusal).__call__
     codings = tuple(coding.encode() for coding in config.compression)
     cache: Cache | None = None
     if config.cache_size_bytes:
@@ -128,7 +129,7 @@ def build(
     return Chain(identify.__call__, None if cache is None else _from_memory(identify, cache, strict))
 
 
-def _sending_files(following: Handler, pool: Pool, config: Config) -> Handler:
+def _sending_files(following: Handler, pool: Pool, config: Config, log_refusal: LogRefusal) -> Handler:
     """X-Sendfile, of which the worker is told, or what takes its fields away while it is off."""
     if config.send_file_header is None:
         return HideSendFile(following).__call__
@@ -140,11 +141,11 @@ def _sending_files(following: Handler, pool: Pool, config: Config) -> Handler:
         with _named("THRUST_SEND_FILE_MAPPING or _ROOT"):
             mounts = [Mount(uri.encode(), os.fsencode(path), folders) for uri, path in config.send_file_mapping]
         pool.tell(offer_of(header, mounts) if mounts else ())
-        return SendFile(following, header, Mappings(mounts)).__call__
+        return SendFile(following, header, Mappings(mounts), log_refusal).__call__
     with _named("THRUST_SEND_FILE_ROOT"):
         roots = Roots(folders) if folders else None
     pool.tell(offer_of(header) if folders else ())
-    return SendFile(following, header, Paths(roots)).__call__
+    return SendFile(following, header, Paths(roots), log_refusal).__call__
 
 
 def _working_directory() -> list[bytes]:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from thrust.coding.codings import CODINGS
 from thrust.errors import ThrustError
@@ -35,6 +35,15 @@ _WITHOUT_CONTENT = frozenset({204, 205, 304})
 _threads = DiskThreads(MAX_DISK_THREADS)
 
 T = TypeVar("T")
+
+
+class LogRefusal(Protocol):
+    """Hears of each file that an app or an operator means to be sent, and that is not.
+
+    `is_fault` says that the machine is not in order, rather than the path.
+    """
+
+    def __call__(self, request: Request, reason: str, /, *, is_fault: bool) -> None: ...
 
 
 class Mount:

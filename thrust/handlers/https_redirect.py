@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from thrust.errors import BadMessage, UpstreamError
-from thrust.http.headers import Headers
+from thrust.http.headers import FieldLine, Headers
 from thrust.http.message import AtOnce, Handler, Request, Response
 
 HTTPS_PORT = 443
@@ -87,12 +87,17 @@ def _is_private(address: str) -> bool:
         return False
 
 
+def strict_line(max_age_s: int) -> FieldLine:
+    """What tells browsers for how long to insist on HTTPS (RFC 6797)."""
+    return _STRICT, b"max-age=%d" % max_age_s
+
+
 class StrictTransport:
     """Adds Strict-Transport-Security (RFC 6797) to answers over HTTPS, unless the app has its own."""
 
     def __init__(self, following: Handler, *, max_age_s: int) -> None:
         self._following = following
-        self._line = (_STRICT, b"max-age=%d" % max_age_s)
+        self._line = strict_line(max_age_s)
 
     async def __call__(self, request: Request) -> Response:
         """The response from below with the field."""

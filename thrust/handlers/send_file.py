@@ -11,19 +11,32 @@ when the feature is off or listens to another one: a path tells too much.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
 from thrust.errors import UpstreamError
 from thrust.files.confined import Roots
 from thrust.files.refusals import FileRefused, Refusal
-from thrust.handlers.files import Mount, file_response
+from thrust.handlers.files import LogRefusal, Mount, file_response
 from thrust.http.headers import FieldLine
 from thrust.http.message import Handler, Request, Response, Tunnel
 
 ACCEL_REDIRECT = b"x-accel-redirect"
 
-_FIELDS = frozenset({ACCEL_REDIRECT, b"x-lighttpd-send-file", b"x-sendfile"})
+# By which files are named to nginx, Apache (its module can be told to delete the file, too), lighttpd and LiteSpeed.
+_FIELDS = frozenset(
+    (
+        *(ACCEL_REDIRECT, b"x-sendfile", b"x-sendfile-temporary"),
+        *(b"x-lighttpd-send-file", b"x-sendfile2", b"x-litespeed-location"),
+    )
+)
+
+_MAYBE_MISREAD = frozenset({Refusal.MISSING, Refusal.TOO_LONG, Refusal.OUTSIDE})
+"""What may come of a name, or of the root before it, that is encoded: three bytes for one, and not the root's own."""
+
+_STRUCTURE = re.compile(rb"(?:\A|/)\.{0,2}")
+"""Of a path what an app may have looked at: its slashes, and the dots that begin a name, or are all of it."""
 
 Locate = Callable[[bytes], Iterator[tuple[Roots, bytes]]]
 """Where the file may be that a worker names, the likeliest place first; raises FileRefused if there is none."""
@@ -32,11 +45,12 @@ Locate = Callable[[bytes], Iterator[tuple[Roots, bytes]]]
 class SendFile:
     """Sends the files that the responses of `following` name in the field `header` (lower case)."""
 
-    def __init__(self, following: Handler, header: bytes, locate: Locate) -> None:
+    def __init__(self, following: Handler, header: bytes, locate: Locate, log_refusal: LogRefusal) -> None:
         self._following = following
         self._header = header
         self._hidden = _FIELDS | {header}
         self._locate = locate
+        self._log_refusal = log_refusal
 
     async def __call__(self, request: Request) -> Response:
         """The worker's response, or the file that it names; raises FileRefused."""
@@ -53,18 +67,24 @@ class SendFile:
         if len(named) > 1:
             names = ", ".join(repr(os.fsdecode(name)) for name in sorted(named)[:3])
             raise UpstreamError(f"the worker's response names {len(named)} files to send: {names}")
-        return await self._send(request, response, named.pop())
+        try:
+            return await self._send(request, response, named.pop())
+        except FileRefused as error:
+            self._log_refusal(request, str(error), is_fault=error.is_fault)
+            raise
 
     async def _send(self, request: Request, response: Response, named: bytes) -> Response:
         # Frameworks that always say what the type is can say nothing only by an empty one.
         lines = [line for line in response.headers.lines if line != (b"content-type", b"")]
+        refused = (named, Refusal.MISSING)
         for roots, path in self._locate(named):
             try:
                 return await file_response(request, roots, path, status=response.status, lines=lines)
             except FileRefused as error:
-                if error.refusal is not Refusal.MISSING:
+                if error.refusal not in _MAYBE_MISREAD:
                     raise
-        raise FileRefused(named, Refusal.MISSING)
+                refused = error.path, error.refusal  # not the error, which knows this frame: a circle
+        raise FileRefused(*refused)
 
 
 class HideSendFile:
@@ -92,10 +112,8 @@ class Paths:
         if self._roots is None:
             raise FileRefused(named, Refusal.OUTSIDE, "no working directory but /: set THRUST_SEND_FILE_ROOT")
         yield self._roots, named
-        # mod_xsendfile decodes what it is given, so apps encode it. Not so that a name becomes a path: apps look for
-        # slashes in what they have from a client.
-        decoded = unquote_to_bytes(named)
-        if decoded != named and decoded.count(b"/") == named.count(b"/") and b".." not in decoded.split(b"/"):
+        # mod_xsendfile decodes what it is given, so apps encode it.
+        if (decoded := _decoded(named)) is not None:
             yield self._roots, decoded
         if (utf8 := _as_utf8(named)) is not None:
             yield self._roots, utf8
@@ -126,6 +144,18 @@ def offer_of(header: bytes, mounts: Sequence[Mount] = ()) -> list[FieldLine]:
     if mounts:
         lines.append((b"x-accel-mapping", b", ".join(mount.folder + b"=" + mount.prefix for mount in mounts)))
     return lines
+
+
+def _decoded(path: bytes) -> bytes | None:
+    """The path without percent-encoding; None if nothing is encoded, or a NUL, a slash, or a dot at a name's beginning.
+
+    Apps look for those in what they have from a client, before we decode it: a name must not become another folder's,
+    or that of a hidden file, behind their back.
+    """
+    decoded = unquote_to_bytes(path)
+    if decoded == path or b"\0" in decoded:
+        return None
+    return decoded if _STRUCTURE.findall(decoded) == _STRUCTURE.findall(path) else None
 
 
 def _as_utf8(path: bytes) -> bytes | None:

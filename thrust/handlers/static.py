@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from thrust.cache.fingerprint import Recogniser
 from thrust.files.refusals import FileRefused, Refusal
-from thrust.handlers.files import Mount, file_response
+from thrust.handlers.files import LogRefusal, Mount, file_response
 from thrust.http.headers import FieldLine
 from thrust.http.message import Handler, Request, Response
 
@@ -30,11 +30,14 @@ _HIDDEN = re.compile(rb"(?:\A\.(?!well-known/)|/\.)(?!\.?(?:/|\Z))")
 class Static:
     """Serves the files of `mounts`; what is not among them comes from `following`."""
 
-    def __init__(self, following: Handler, mounts: Sequence[Mount], recognise: Recogniser) -> None:
+    def __init__(
+        self, following: Handler, mounts: Sequence[Mount], recognise: Recogniser, log_refusal: LogRefusal
+    ) -> None:
         self._following = following
         self._mounts = sorted(mounts, key=lambda mount: len(mount.prefix), reverse=True)
         self._prefixes = tuple(mount.prefix for mount in self._mounts)
         self._recognise = recognise
+        self._log_refusal = log_refusal
 
     async def __call__(self, request: Request) -> Response:
         """The file that the target names, or what `following` says."""
@@ -59,8 +62,9 @@ class Static:
             try:
                 return await file_response(request, mount.roots, mount.path_of(name), lines=lines)
             except FileRefused as error:
+                if error.is_fault or error.refusal in _ASTRAY:
+                    self._log_refusal(request, str(error), is_fault=error.is_fault)
+                    request.exchange.error = str(error)
                 if error.is_fault:
                     raise
-                if error.refusal in _ASTRAY:
-                    request.exchange.error = str(error)
         return None

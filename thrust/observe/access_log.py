@@ -66,10 +66,12 @@ class AccessLog:
 
     def __call__(self, exchange: Exchange, /) -> None:
         """Logs `exchange`, which is over."""
-        path = exchange.path
-        if path in self._excluded_paths or (self._excluded_prefixes and path.startswith(self._excluded_prefixes)):
-            return
-        self._write(self._line(exchange))
+        if self.covers(exchange.path):
+            self._write(self._line(exchange))
+
+    def covers(self, path: str) -> bool:
+        """Whether requests for `path` get a line."""
+        return path not in self._excluded_paths and not path.startswith(self._excluded_prefixes)
 
     def _json_line(self, exchange: Exchange) -> str:
         duration_s = exchange.finished_s - exchange.started_s

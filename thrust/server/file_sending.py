@@ -9,8 +9,9 @@ deadline as any other.
 sendfile waits for pages that are not in the page cache, and would keep everybody else waiting. So we look first, and
 where pages are missing, or the file system does not tell (overlayfs, tmpfs, FUSE, macOS), a thread does the same step.
 
-Small content is read and joined with its head. What sendfile cannot do (TLS, some file systems) is read in threads and
-written. A file that grew is sent as far as was announced; one that shrank is an error, and never made up for.
+Small content is read and joined with its head. What sendfile cannot do (TLS, some file systems) is read piece by piece,
+from memory or else by a thread, and written. A file that grew is sent as far as was announced; one that shrank is an
+error, and never made up for.
 """
 
 import asyncio
@@ -123,6 +124,7 @@ async def _send_by_copy(
         exchange.body_bytes += len(piece)
         in_a_row_bytes += len(piece)
         transport.write(piece)
+        del piece  # the transport has it, encrypted: not twice for as long as a client does not read
         if not gate.is_open:
             await gate.drained()
             in_a_row_bytes = 0
@@ -193,7 +195,6 @@ class _Sender:
         "_poll",
         "_protocol",
         "_retry",
-        "_room",
         "_seen",
         "_socket",
         "_transport",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from thrust.errors import ThrustError
 from thrust.http.exchange import Exchange, Observer
+from thrust.http.headers import FieldLine
 from thrust.http.message import AtOnce, Handler, Response
 from thrust.wire.http1.requests import RequestParser
 
@@ -54,6 +55,8 @@ class Front:
     observers: Sequence[Observer]
     timeouts: Timeouts
     error_response: Callable[[ThrustError], Response]
+    strict_lines: Sequence[FieldLine] = ()
+    """What every answer over TLS says of it, also one that no handler has seen (RFC 6797 §7.1)."""
     at_once: AtOnce | None = None
     """Asked before `handler`, so that what is in memory costs no task."""
     parser: RequestParser = field(default_factory=RequestParser)
@@ -73,6 +76,13 @@ class Front:
             self._date_second = second
             self._date = formatdate(second, usegmt=True).encode()
         return self._date
+
+    def refusal(self, error: ThrustError, scheme: bytes) -> Response:
+        """The answer to something that is no request, and that handlers never see."""
+        response = self.error_response(error)
+        if scheme == b"https":
+            response.headers.lines.extend(self.strict_lines)
+        return response
 
     def admit(self, connection: Drainable) -> bool:
         """Whether there is room for one more client; it is one of `connections` then."""

@@ -341,7 +341,7 @@ class Http1Connection(ClientConnection):
             self._ignores_input = True
             return
         exchange = self._exchange or Exchange(self.peer_address, time.time(), time.perf_counter())
-        response = self._front.error_response(error)
+        response = self._front.refusal(error, self._scheme)
         exchange.status = response.status
         exchange.error = str(error)
         exchange.response_headers = response.headers

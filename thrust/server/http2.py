@@ -150,7 +150,7 @@ class Http2Connection(ClientConnection):
                     self._streams[stream_id].break_request(reason)
             case StreamEnded(stream_id, _, reason, is_ours):
                 if stream_id in self._streams:
-                    self._lose_stream(self._streams[stream_id], reason, is_ours=is_ours)
+                    self._lose_stream(self._streams[stream_id], reason, 400 if is_ours else 0)
             case RequestRefused():
                 self._receive_refused(event)
             case PriorityChanged(stream_id, urgency, is_incremental):
@@ -220,9 +220,10 @@ class Http2Connection(ClientConnection):
         exchange.protocol = "HTTP/2"
         exchange.error = str(event.error)
         if event.is_reset:
+            exchange.status = event.error.status
             self.front.finish(exchange)
             return
-        response = self.front.error_response(event.error)
+        response = self.front.refusal(event.error, self._scheme)
         head = Request(b"", b"", response.headers, b"", exchange)
         stream = self._add_stream(event.stream_id, head, exchange)
         stream.request_ended = event.has_ended
@@ -234,9 +235,11 @@ class Http2Connection(ClientConnection):
             stream.begin()
         stream.end_request(trailers)
 
-    def _lose_stream(self, stream: Http2Stream, reason: str, *, is_ours: bool) -> None:
-        if is_ours:
+    def _lose_stream(self, stream: Http2Stream, reason: str, status: int) -> None:
+        """The stream is gone; `status` is noted if it was for breaking a rule, and no answer has been sent."""
+        if status:
             stream.exchange.error = stream.exchange.error or reason
+            stream.exchange.status = stream.exchange.status or status
         stream.leave(f"{reason} before the response was complete")
 
     def _change_priority(self, stream: Http2Stream, urgency: int, *, is_incremental: bool) -> None:
@@ -345,22 +348,18 @@ class Http2Connection(ClientConnection):
 
     # Endings
 
-    def _fail(self, event: ConnectionFailed) -> None:
+    def _fail(self, event: ConnectionFailed, status: int = 400) -> None:
         """The client has broken the rules: says so, and stops whatever it has asked for."""
         reason = f"{event.reason} ({event.code.name})"
         if not self._streams:
             exchange = Exchange(self.peer_address, time.time(), time.perf_counter())
             exchange.protocol = "HTTP/2"
-            exchange.error = reason
+            exchange.error, exchange.status = reason, status
             self.front.finish(exchange)
-        self._leave_all(reason)
+        for stream in list(self._streams.values()):
+            self._lose_stream(stream, reason, status)
         self._flush()
         self._linger()
-
-    def _leave_all(self, reason: str) -> None:
-        for stream in list(self._streams.values()):
-            stream.exchange.error = stream.exchange.error or reason
-            stream.leave(reason)
 
     def eof_received(self) -> bool:
         """The client is gone (asyncio.Protocol), as for nginx: without its half nobody opens windows.
@@ -386,7 +385,7 @@ class Http2Connection(ClientConnection):
             limit_s = self.front.timeouts.read_s
             reason = f"a frame was not complete for {limit_s:g} s"
             self.engine.fail(ErrorCode.PROTOCOL_ERROR, reason)
-            self._fail(ConnectionFailed(ErrorCode.PROTOCOL_ERROR, reason))
+            self._fail(ConnectionFailed(ErrorCode.PROTOCOL_ERROR, reason), 408)
 
     def _blame_reader(self, reason: str) -> None:
         for stream in self._streams.values():

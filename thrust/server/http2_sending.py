@@ -9,7 +9,6 @@ here; the connection brings it back when the client opens the window.
 import asyncio
 import contextlib
 import socket
-from collections import deque
 from typing import Protocol
 
 from thrust.wire.http2.engine import Engine
@@ -52,7 +51,8 @@ class Sender:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._queues: list[deque[Sendable]] = [deque() for _ in range(URGENCIES)]
+        # Not deques, each of which keeps 0.7 KB for as long as a client is connected (benchmark tls-idle-memory).
+        self._queues: list[list[Sendable]] = [[] for _ in range(URGENCIES)]
         self._size = 0
 
     @property
@@ -86,7 +86,7 @@ class Sender:
             while queue and room_bytes > 0:
                 if engine.sendable_on_connection_bytes <= 0:
                     return
-                stream = queue.popleft()
+                stream = queue.pop(0)
                 stream.is_queued = False
                 self._size -= 1
                 room_bytes -= self._give_turn(stream, room_bytes)

@@ -28,6 +28,8 @@ _PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z ]+ )?PRIVATE KEY-----")
 
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last: of another kind
 
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: we compare the dates
 _HANDSHAKE_ROUNDS = 3
 
@@ -70,7 +72,7 @@ def _content(path: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A pair that works. `names` are the DNS names and addresses that it is good for, empty if it does not say any."""
+    """A pair that works. `names` are the DNS names and addresses that it is for, none if it does not say any."""
 
     context: ssl.SSLContext
     names: tuple[str, ...]
@@ -79,11 +81,10 @@ class Certificate:
     """Unix time in seconds."""
 
     def covers(self, host: str) -> bool:
-        """Whether `host`, a name in lower case or an address, is among the names; anything if there are none."""
-        if not self.names:
-            return True
+        """Whether `host`, a name or an address, is among the names."""
         wanted = _normal(host)
-        return wanted in self.names or "*." + wanted.partition(".")[2] in self.names
+        first, _, rest = wanted.partition(".")
+        return wanted in self.names or (bool(first) and f"*.{rest}" in self.names)
 
 
 def load(files: PemFiles, protocols: tuple[str, ...], now_s: float | None = None) -> Certificate:
@@ -112,8 +113,9 @@ def _context(files: PemFiles, protocols: tuple[str, ...]) -> ssl.SSLContext:
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
             sentence = f"the key in {files.key_name} {files.key} does not belong to the certificate in"
+            cure = "give the key with which that was requested"
             raise CertificateError(
-                f"{sentence} {files.certificate_name} {files.certificate}", is_mismatch=True
+                f"{sentence} {files.certificate_name} {files.certificate}; {cure}", is_mismatch=True
             ) from error
         reason = (error.reason or "they are damaged").replace("_", " ").lower()
         pair = f"{files.certificate_name} {files.certificate} and {files.key_name} {files.key}"
@@ -148,7 +150,14 @@ def _step(side: ssl.SSLObject) -> None:
 
 def _names(described: dict[str, Any]) -> tuple[str, ...]:
     alternatives = described.get("subjectAltName", ())
-    return tuple(_normal(name) for kind, name in alternatives if kind in ("DNS", "IP Address"))
+    names = tuple(_normal(name) for kind, name in alternatives if kind in ("DNS", "IP Address"))
+    return names or _common_names(described)
+
+
+def _common_names(described: dict[str, Any]) -> tuple[str, ...]:
+    """What looks like a host in the subject: all that a certificate says which somebody made for himself (RFC 6125)."""
+    subject = [field for fields in described.get("subject", ()) for field in fields]
+    return tuple(_normal(value) for kind, value in subject if kind == "commonName" and _HOST_NAME.fullmatch(value))
 
 
 def _normal(host: str) -> str:

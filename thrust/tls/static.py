@@ -3,7 +3,7 @@
 `service` loads it before anything else starts, gives `choose` to the TLS port and `covers` to whoever asks which hosts
 are ours, and runs `watch`. We look at the content behind the paths every few seconds, and not for events of the file
 system: Kubernetes swaps a link two levels above, and network volumes tell nobody. A pair that cannot be used changes
-nothing; it is reported once. Connections keep the context they began with.
+nothing; it is reported once, and again when it has changed. Connections keep the context they began with.
 """
 
 import asyncio
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 5.0
 """Who copies two files by hand needs less in between; kubelet takes a minute to bring new ones."""
+
+MISMATCHED_LOOKS = 3
+"""Who brings one file after the other has that long for it, before it is a mistake."""
 
 EXPIRES_SOON_S = 7 * 24 * 3600.0
 EXPIRES_SOON_SHARE = 0.2
@@ -43,7 +46,11 @@ class StaticCertificate:
         self._offered = tuple(name.encode() for name in protocols)
         self._seen = files.read()
         self._certificate = load(files, protocols)
-        self._told_failure = ""
+        self._found = self._seen
+        """What was there at the last look that could read it."""
+        self._mismatched_looks = 0
+        """How many looks in a row have found the same two files, which do not belong together."""
+        self._told_failure: object = None
         self._told_expiry: object = None
         """What the last lines of the log were about, so that they are not said again every few seconds."""
 
@@ -63,7 +70,7 @@ class StaticCertificate:
 
     async def watch(self, log: Log) -> None:
         """Takes what is new in the files, until cancelled."""
-        log.info("certificate", **describe(self._certificate))
+        self._tell_certificate("certificate", log)
         self._tell_expiry(log, time.time())
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -78,6 +85,9 @@ class StaticCertificate:
     def _look(self) -> Certificate | None:
         """What has replaced the pair that we know, None if nothing has. Runs in a thread: a volume may be slow."""
         content = self._files.read()
+        if content != self._found:
+            self._found = content
+            self._mismatched_looks = 0
         if content == self._seen:
             return None
         certificate = load(self._files, self._protocols)
@@ -85,16 +95,24 @@ class StaticCertificate:
         return certificate
 
     def _take(self, found: Certificate | None, log: Log) -> None:
+        self._told_failure = None
         if found is not None:
             self._certificate = found
-            self._told_failure = ""
-            log.info("certificate replaced", **describe(found))
+            self._tell_certificate("certificate replaced", log)
+
+    def _tell_certificate(self, message: str, log: Log) -> None:
+        log.info(message, **describe(self._certificate))
+        if not self._certificate.names:
+            log.warning("the certificate names no host: plain requests are not redirected, but answered 421")
 
     def _tell_failure(self, error: CertificateError, log: Log) -> None:
-        if self._told_failure == str(error):
+        self._mismatched_looks += error.is_mismatch
+        is_passing = error.is_mismatch and self._mismatched_looks <= MISMATCHED_LOOKS
+        failure = (self._found, str(error), is_passing)
+        if self._told_failure == failure:
             return
-        self._told_failure = str(error)
-        if error.is_mismatch:
+        self._told_failure = failure
+        if is_passing:
             log.info("new certificate and key do not belong together yet: the old ones serve on", reason=str(error))
         else:
             log.error("new certificate cannot be used: the old one serves on", error=str(error))

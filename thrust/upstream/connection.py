@@ -118,6 +118,9 @@ class UpstreamConnection(asyncio.Protocol):
             return answer
         self._is_in_step = False
         self._spare = self._transport.get_extra_info("socket").dup()
+        # A piece waits for the one before it, where it grows with what follows: a transport that holds many small ones
+        # takes hundreds of bytes for each.
+        self._transport.set_write_buffer_limits(0)
         self._transport.write(head)
         if request.expects_continue:
             self._continue_timer = self._loop.call_later(CONTINUE_AFTER_S, self._send_continue)
@@ -126,6 +129,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def _send_body(self, body: BodyStream, *, is_chunked: bool) -> None:
         try:
+            await self._gate.drained()
             while piece := await self._next_piece(body):
                 self._transport.write(chunk(piece) if is_chunked else piece)
                 await self._gate.drained()

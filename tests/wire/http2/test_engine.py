@@ -30,6 +30,7 @@ from thrust.wire.http2.events import (
     Event,
     PongReceived,
     PriorityChanged,
+    RequestBroken,
     RequestReceived,
     RequestRefused,
     StreamEnded,
@@ -345,6 +346,32 @@ def test_content_as_long_as_announced_ends_well(bench: Bench, length: str | None
     assert bench.happened()[-1] == ContentReceived(1, b"cd", 0, True)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [DataFrame(1, b"c", flags=["END_STREAM"]), HeadersFrame(1, b"", flags=["END_HEADERS", "END_STREAM"])],
+    ids=["DATA", "trailers"],
+)
+def test_a_client_that_stops_its_upload_because_of_the_answer_gets_the_rest_of_that(bench: Bench, end: Frame) -> None:
+    client = bench.client
+    client.send(client.headers(1, [*POST, ("content-length", "9")], end=False))
+    client.content(1, b"ab")
+    bench.engine.send_head(1, response_block(413, []))
+    client.send(end)
+    assert isinstance(bench.happened()[-1], RequestBroken)
+    bench.engine.send_content(1, b"too much", ends_stream=True)
+    answer = client.answer(1)
+    assert (bytes(answer.content), answer.has_ended, answer.reset_code) == (b"too much", True, None)
+    assert bench.engine.open_streams == 0
+
+
+def test_an_interim_answer_is_no_reason_to_stop_an_upload(bench: Bench) -> None:
+    client = bench.client
+    client.send(client.headers(1, [*POST, ("content-length", "9")], end=False))
+    bench.engine.send_head(1, response_block(100, []), is_interim=True)
+    client.content(1, b"ab", end=True)
+    assert client.answer(1).reset_code == ErrorCode.PROTOCOL_ERROR
+
+
 # What the bytes do, in words; the bytes; the code of GOAWAY.
 CONNECTION_ERRORS: list[tuple[str, bytes, ErrorCode]] = [
     ("DATA on stream 0", DataFrame(1, b"x").serialize()[:5] + bytes(4) + b"x", ErrorCode.PROTOCOL_ERROR),
@@ -496,6 +523,26 @@ def test_rapid_resets_are_told_to_calm_down() -> None:
     bench.client.greet()
     for number in range(floods.RESETS.at_once + 1):
         bench.client.request(2 * number + 1)
+        bench.client.reset(2 * number + 1)
+    assert bench.failure() is ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_resets_after_the_head_of_the_answer_are_no_rapid_ones() -> None:
+    bench = Bench()
+    bench.client.greet()
+    for number in range(2 * floods.RESETS.at_once):
+        bench.client.request(2 * number + 1)
+        bench.engine.send_head(2 * number + 1, response_block(200, []))
+        bench.client.reset(2 * number + 1)
+    assert bench.failure() is None
+
+
+def test_resets_after_an_interim_answer_are() -> None:
+    bench = Bench()
+    bench.client.greet()
+    for number in range(floods.RESETS.at_once + 1):
+        bench.client.request(2 * number + 1)
+        bench.engine.send_head(2 * number + 1, response_block(103, []), is_interim=True)
         bench.client.reset(2 * number + 1)
     assert bench.failure() is ErrorCode.ENHANCE_YOUR_CALM
 

@@ -68,6 +68,8 @@ _SETTINGS = {
     _Codes.ENABLE_CONNECT_PROTOCOL: 1,
     _NO_RFC7540_PRIORITIES: 1,
 }
+_LOCAL_SETTINGS = h2.settings.Settings(client=False, initial_values=cast(Any, _SETTINGS))
+"""One for all connections, because nobody changes them: h2 keeps 5 KB for each (benchmark tls-idle-memory)."""
 
 
 class _Connection(h2.connection.H2Connection):
@@ -78,7 +80,7 @@ class _Connection(h2.connection.H2Connection):
     def __init__(self) -> None:
         super().__init__(CONFIG)
         # In force at once: until a client has read them, it keeps to the RFC's initial values, which allow less.
-        self.local_settings = h2.settings.Settings(client=False, initial_values=cast(Any, _SETTINGS))
+        self.local_settings = _LOCAL_SETTINGS
 
 
 class Stream(h2.stream.H2Stream):
