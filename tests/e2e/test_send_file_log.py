@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.e2e_thrust import Record, Thrust, running_thrust
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["report.pdf", "missing.pdf", "/etc/passwd", "folder", "fifo"]
 REASONS = ["there is no such file", "it is not beneath a folder that may be sent from", "it is a folder"]
 REASONS += ["it is not a regular file"]

@@ -254,7 +254,6 @@ def perform(loop_name: str, path: Path) -> Iterator[Perform]:
 
         return run_on(loop_name, performance())
 
-    gc.collect()
     gc.disable()
     yield play
     gc.enable()

@@ -210,6 +210,7 @@ def test_windows_are_those_of_the_client(bench: Bench) -> None:
     assert engine.sendable_bytes(3) == 0
 
 
+@pytest.mark.slow
 def test_the_connections_window_is_given_back_at_once_and_a_streams_is_not(bench: Bench) -> None:
     client = bench.client
     client.hear()
@@ -505,6 +506,7 @@ def test_what_is_a_flood_at_once_is_none_over_time() -> None:
     assert bench.failure() is None
 
 
+@pytest.mark.slow
 def test_windows_may_be_opened_as_often_as_content_was_sent() -> None:
     bench = Bench()
     bench.client.greet()
