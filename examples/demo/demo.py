@@ -43,7 +43,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     elif scope["type"] == "websocket":
         await echo(receive, send)
     else:
-        respond = ROUTES.get((scope["method"], scope["path"]), not_found)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the content out
+        respond = ROUTES.get((method, scope["path"]), not_found)
         await respond(scope, receive, send)
 
 
