@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.load.machine import free_port
 from benchmarks.load.report import spread, table
 from tests.support.certificates import make_pair
 from tests.support.e2e_thrust import APPS
 from tests.support.pebble import Pebble, running_pebble
-from tests.support.ports import free_port
 from thrust.tls.renewal import MAX_RETRY_AFTER_S
 from thrust.tls.storage import Notes, Storage
 

@@ -1,19 +1,17 @@
 """THRUST_TLS=local as a developer gets it: one variable, one command, and no browser complains."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support import chromium
 from tests.support.e2e_client import BOUND_S
 from tests.support.e2e_thrust import Thrust, python, running_thrust, uvicorn
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def test_the_list_of_certificates_says_how_to_trust(local: Thrust, tmp_path: Pat
     assert "to have Firefox trust it" in listed.stdout
 
 
-@pytest.mark.skipif(not (CHROMIUM and shutil.which("certutil")), reason="needs Chromium and certutil")
+@pytest.mark.skipif(not chromium.IS_THERE, reason="needs Chromium and certutil")
 @pytest.mark.parametrize("host", ["localhost", "app.localhost", "127.0.0.1"])
 def test_chromium_shows_no_warning_once_it_trusts(tmp_path: Path, host: str) -> None:
     """By the command that the log recommends."""
@@ -69,7 +67,7 @@ def test_chromium_shows_no_warning_once_it_trusts(tmp_path: Path, host: str) -> 
         command = thrust.wait_for_event("to have Chrome and Chromium (certutil is in libnss3-tools or nss-tools)")[
             "command"
         ]
-        subprocess.run(command, shell=True, check=True, env=home, stdin=subprocess.DEVNULL, timeout=BOUND_S)
+        chromium.trust(command, tmp_path)
         assert "hello from" in page(url, home, tmp_path / "trusting")
         thrust.stop()
 
@@ -78,7 +76,7 @@ def page(url: str, environ: Mapping[str, str], profile: Path) -> str:
     """What Chromium shows at `url`."""
     done = subprocess.run(
         [
-            CHROMIUM,
+            chromium.PROGRAM,
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"),
             *("--no-proxy-server", f"--user-data-dir={profile}", "--timeout=10000"),
             url,

@@ -307,6 +307,12 @@ class Response:
         """Whether the body goes on for as long as there are events (text/event-stream, HTML §9.2)."""
         return self.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
 
+    def length_without_content(self, body: bytes) -> int | None:
+        """The Content-Length where `body` is left out (HEAD, 204, 304): that of the GET, if known (RFC 9110 §8.6)."""
+        if self.status == 204:
+            return None
+        return self.content_length if self.content_length is not None else len(body) or None
+
     def close(self) -> None:
         """Gives up a body that nobody will read."""
         if not isinstance(self.body, bytes):

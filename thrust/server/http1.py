@@ -211,7 +211,7 @@ class Http1Connection(ClientConnection):
     def _write_whole(self, response: Response, body: bytes, exchange: Exchange, head: RequestHead) -> None:
         length: int | None = len(body)
         if head.method == b"HEAD" or response.status in (204, 304):
-            length = _length_without_body(response, body)
+            length = response.length_without_content(body)
             body = b""
         data = response.head_memo
         if not data:
@@ -450,10 +450,3 @@ class Http1Connection(ClientConnection):
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "idle" if self._head is None else f"busy with {self._exchange!r}"
         return f"<Http1Connection {self.peer_address} {state}>"
-
-
-def _length_without_body(response: Response, body: bytes) -> int | None:
-    """The Content-Length of a response that has no content: that of the GET, if known (RFC 9110 §8.6)."""
-    if response.status == 204:
-        return None
-    return response.content_length if response.content_length is not None else len(body) or None

@@ -293,9 +293,7 @@ class Http2Connection(ClientConnection):
         """The head of a response whose body is all here, and the content that follows it."""
         length: int | None = len(body)
         if method == b"HEAD" or response.status in (204, 304):
-            length = response.content_length if response.content_length is not None else length or None
-            if response.status == 204:
-                length = None
+            length = response.length_without_content(body)
             body = b""
         if response.head_memo is None:
             return self.head_block(response, length, exchange), body

@@ -158,19 +158,20 @@ class Http2Stream:
 
     def end_request(self, trailers: Sequence[FieldLine]) -> None:
         """The request is complete."""
-        self.request_ended = True
-        if self._read_deadline is not None:
-            self._read_deadline.clear()
+        self._await_nothing()
         if self._body is not None:
             self._body.end(trailers)
 
     def break_request(self, reason: str) -> None:
         """The request has ended without being complete, and its answer goes on."""
+        self._await_nothing()
+        if self._body is not None:
+            self._body.fail(BadMessage(reason))
+
+    def _await_nothing(self) -> None:
         self.request_ended = True
         if self._read_deadline is not None:
             self._read_deadline.clear()
-        if self._body is not None:
-            self._body.fail(BadMessage(reason))
 
     def give_credit(self, size_bytes: int) -> None:
         """Somebody has read so much: opens the window, in large pieces."""

@@ -6,7 +6,8 @@ context: who keeps the context keeps them.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from thrust.errors import Alert, TlsRefusal
@@ -41,6 +42,17 @@ def server_context(certificate: Path, key: Path, protocols: Sequence[str]) -> ss
     context.set_alpn_protocols(list(protocols))
     context.load_cert_chain(certificate, key, _refuse_password)
     return context
+
+
+@contextmanager
+def as_file(pem: str) -> Iterator[Path]:
+    """A file that holds `pem`, which only we can read and that is gone afterwards: `ssl` loads keys from files only."""
+    import tempfile  # takes 5 ms, and is rarely needed
+
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        yield Path(file.name)
 
 
 def check_protocols(offered: Sequence[bytes], ours: Sequence[bytes]) -> None:

@@ -12,8 +12,9 @@ from thrust.tls.certificates import PemFiles, load
 from thrust.tls.local_ca import CA_NAME, PAIR_NAME, check_authority, check_pair
 from thrust.tls.renewal import Validity
 from thrust.tls.storage import Storage
+from thrust.tls.telling import moment
 from thrust.tls.trusting import trust_commands
-from thrust.tls.upkeep import moment, next_order_at_s
+from thrust.tls.upkeep import next_order_at_s
 from thrust.tls.validity import fingerprint, read_validity
 
 HEADER = ("CERTIFICATE", "EXPIRES", "RENEWAL", "STATE")

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrust.errors import Alert, CertificateError, ConfigError, TlsRefusal
-from thrust.tls.contexts import EncryptedKey, check_protocols, server_context
+from thrust.tls.contexts import EncryptedKey, as_file, check_protocols, server_context
 from thrust.tls.storage import write_atomically
+from thrust.tls.telling import Log
 from thrust.tls.trusting import trust_commands
-from thrust.tls.upkeep import Log
 from thrust.tls.validity import read_validity
 
 if TYPE_CHECKING:
@@ -122,13 +122,9 @@ class LocalCertificates:
 
     def _make_context(self, name: str) -> ssl.SSLContext:
         """A context with a certificate for `name` alone. Takes a millisecond, the first time a tenth of a second."""
-        import tempfile  # takes 5 ms, and many never ask for such a name
-
         try:
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-                file.write(self._issuer().issue([name], ()))
-                file.flush()
-                context = server_context(Path(file.name), Path(file.name), self._protocols)
+            with as_file(self._issuer().issue([name], ())) as path:
+                context = server_context(path, path, self._protocols)
         except (OSError, ValueError, CertificateError) as error:
             raise TlsRefusal(f"no certificate for {name!r}: {error}", alert=Alert.UNRECOGNIZED_NAME) from error
         if len(self._by_name) >= MAX_NAMES:

@@ -18,7 +18,8 @@ from thrust.tls.contexts import check_protocols
 from thrust.tls.settings import AcmeSettings
 from thrust.tls.shelf import Shelf
 from thrust.tls.storage import Storage, is_lost_with_container
-from thrust.tls.upkeep import Authority, Log, Upkeep
+from thrust.tls.telling import Log
+from thrust.tls.upkeep import Authority, Upkeep
 
 if TYPE_CHECKING:
     import ssl

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thrust.errors import CertificateError
-from thrust.tls.contexts import EncryptedKey, server_context
+from thrust.tls.contexts import EncryptedKey, as_file, server_context
 from thrust.tls.renewal import Validity
 from thrust.tls.validity import BEGIN_CERTIFICATE, read_validity
 
@@ -46,14 +46,10 @@ class Shelf:
             raise CertificateError(f"{path} holds no key and certificate that can be used: {error}") from error
 
     def load_unstored(self, pem: str) -> Served:
-        """The same for a pair that has no file, by way of one that only we can read and that is gone afterwards."""
-        import tempfile  # takes 5 ms, and is never needed on a good day
-
+        """The same for a pair that could not be stored."""
         try:
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-                file.write(pem)
-                file.flush()
-                return self.load(Path(file.name), pem)
+            with as_file(pem) as path:
+                return self.load(path, pem)
         except OSError as error:
             raise CertificateError(f"there is no room for a temporary file: {error.strerror}") from error
 

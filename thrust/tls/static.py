@@ -8,11 +8,12 @@ nothing; it is reported once, and again when it has changed. Connections keep th
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from thrust.errors import CertificateError
 from thrust.tls.certificates import Certificate, PemFiles, load
 from thrust.tls.contexts import check_protocols
+from thrust.tls.telling import Log, moment
 
 if TYPE_CHECKING:
     import ssl
@@ -26,14 +27,6 @@ MISMATCHED_LOOKS = 3
 EXPIRES_SOON_S = 7 * 24 * 3600.0
 EXPIRES_SOON_SHARE = 0.2
 """Of the lifetime, where that is less: there are certificates of six days."""
-
-
-class Log(Protocol):
-    """Where it is told what becomes of the files."""
-
-    def info(self, message: str, /, **fields: object) -> None: ...
-    def warning(self, message: str, /, **fields: object) -> None: ...
-    def error(self, message: str, /, **fields: object) -> None: ...
 
 
 class StaticCertificate:
@@ -130,5 +123,4 @@ class StaticCertificate:
 
 def describe(certificate: Certificate) -> dict[str, object]:
     """A certificate as the fields of a line in the log."""
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(certificate.expires_at))
-    return {"names": ",".join(certificate.names) or "none", "expires": expires}
+    return {"names": ",".join(certificate.names) or "none", "expires": moment(certificate.expires_at)}

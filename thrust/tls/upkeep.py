@@ -20,6 +20,7 @@ from thrust.tls.answers import HTTP_01, TLS_ALPN_01
 from thrust.tls.renewal import Trouble, Validity, Window
 from thrust.tls.shelf import Served, Shelf
 from thrust.tls.storage import Notes, Storage
+from thrust.tls.telling import Log, moment
 from thrust.tls.validity import fingerprint
 
 LONGEST_WAIT_S = 3600.0
@@ -31,14 +32,6 @@ STORAGE_PAUSE_S = 60.0
 """Between two tries to use a folder that cannot be used."""
 
 CHALLENGES = (HTTP_01, TLS_ALPN_01)
-
-
-class Log(Protocol):
-    """Where it is told what becomes of the certificates."""
-
-    def info(self, message: str, /, **fields: object) -> None: ...
-    def warning(self, message: str, /, **fields: object) -> None: ...
-    def error(self, message: str, /, **fields: object) -> None: ...
 
 
 class _Silence:
@@ -298,8 +291,3 @@ def next_order_at_s(name: str, validity: Validity | None, notes: Notes, now_s: f
     share = renewal.share_of(name, validity)
     due_at_s = renewal.due_at_s(validity, notes.window, share, ordered_at_s=notes.ordered_at_s, now_s=now_s)
     return max(due_at_s, try_at_s) if notes.trouble else due_at_s
-
-
-def moment(at_s: float) -> str:
-    """Unix time as RFC 3339 writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
