@@ -519,6 +519,18 @@ async def test_a_waiting_writer_hears_of_the_failure(gate: WriteGate) -> None:
         await waiting
 
 
+@gated
+async def test_a_writer_without_a_task_is_called_when_the_gate_opens_and_when_it_fails(gate: WriteGate) -> None:
+    calls: list[bool] = []
+    gate.on_change = lambda: calls.append(gate.is_open)
+    gate.pause()
+    assert calls == []
+    gate.resume()
+    gate.pause()
+    gate.fail(UpstreamError("gone"))
+    assert calls == [True, False]
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_failed_gate_lets_nobody_pass_any_more(is_open: bool) -> None:
     async def story() -> None:

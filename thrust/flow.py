@@ -256,15 +256,19 @@ class Deadline:
 
 
 class WriteGate:
-    """The writing half of a transport, for one writer that can wait: forwards asyncio's flow control to `drained`."""
+    """The writing half of a transport, for one writer that can wait: forwards asyncio's flow control to `drained`.
 
-    __slots__ = ("_error", "_loop", "_waiter", "is_open")
+    A writer that has no task to wait in sets `on_change`, which is called when the gate opens or fails.
+    """
+
+    __slots__ = ("_error", "_loop", "_waiter", "is_open", "on_change")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
         self._error: ThrustError | None = None
         self.is_open = True
+        self.on_change: Callable[[], None] | None = None
 
     def pause(self) -> None:
         """Called by the protocol's pause_writing."""
@@ -293,3 +297,5 @@ class WriteGate:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self.on_change is not None:
+            self.on_change()

@@ -42,6 +42,9 @@ TOOLS = {
     "curl": "curl",
 }
 
+# Decides what a byte costs: bbr paces by timers, and a download takes twice the CPU time that it takes with cubic.
+CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -98,7 +101,7 @@ def description(rivals: Iterable[Rival]) -> str:
         "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "Commit": _commit(),
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
-        "Kernel": f"{platform.system()} {platform.release()}",
+        "Kernel": f"{platform.system()} {platform.release()}, TCP {CONGESTION_CONTROL.read_text().strip()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "Fronts": ", ".join(f"{rival.name} {_version(rival)}" for rival in rivals),
     }

@@ -1,10 +1,9 @@
 """Sends the content of a file to a client: by the kernel where that is possible, without waiting for a disk.
 
 For `http1`, which hands over the head of the response. Large content goes from the page cache to the socket by
-sendfile(2), on a duplicate of the socket's descriptor, because neither event loop lets us watch or write to one that
-belongs to a transport. The transport's buffer is empty meanwhile, so that nothing is overtaken. A client that does not
-read is told to the protocol as its transport would do it, by pause_writing and resume_writing, and so has the same
-deadline as any other.
+sendfile(2), past the transport, whose buffer is empty meanwhile, so that nothing is overtaken. When the socket is full,
+the transport gets the next few kilobytes to write: it watches the socket, which neither event loop lets us do, pauses
+and resumes the protocol as for any other content, so that the client has the same deadline, and then we go on.
 
 sendfile waits for pages that are not in the page cache, and would keep everybody else waiting. So we look first, and
 where pages are missing, or the file system does not tell (overlayfs, tmpfs, FUSE, macOS), a thread does the same step.
@@ -19,10 +18,8 @@ import contextlib
 import errno
 import math
 import os
-import select
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 
 from thrust.errors import ClientGone, ThrustError
@@ -49,8 +46,8 @@ WAKE_BYTES = 1048576
 thirds of what may be up to 4 MB. Fewer, longer steps take a tenth less CPU (file-10m). A slow client's buffer is
 smaller, and nothing changes for it."""
 
-RETRY_S = 0.05
-"""When to try again if a socket that is called writable takes nothing, as for want of memory for all TCP."""
+BAIT_BYTES = 16384
+"""What the transport gets to write when the socket is full: as good as nothing for a slow client to hold."""
 
 _NOT_BY_SENDFILE = frozenset(
     (
@@ -154,31 +151,6 @@ async def _send_by_kernel(
             transport.set_write_buffer_limits()
 
 
-class _Duplicate(Descriptor):
-    """Another descriptor of a transport's socket, and the methods for it."""
-
-    __slots__ = ("can_limit", "connection")
-
-    def __init__(self, number: int, original: socket.socket) -> None:
-        super().__init__(number)
-        family = original.family
-        self.connection = socket.socket(family, original.type, original.proto, fileno=self.number)
-        self.can_limit = sys.platform == "linux" and family in (socket.AF_INET, socket.AF_INET6)
-
-    def shut_down(self) -> None:
-        """Ends both directions for all who have the socket."""
-        with contextlib.suppress(OSError):  # its client has gone already
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-    def __del__(self) -> None:
-        self.connection.detach()
-        super().__del__()
-
-
-def _duplicate(original: socket.socket) -> _Duplicate:
-    return _Duplicate(os.dup(original.fileno()), original)
-
-
 class _Sender:
     """One response on its way to one client's socket."""
 
@@ -188,13 +160,10 @@ class _Sender:
         "_exchange",
         "_file",
         "_gate",
-        "_is_full",
         "_is_limited",
         "_looked_s",
         "_loop",
-        "_poll",
-        "_protocol",
-        "_retry",
+        "_next_step",
         "_seen",
         "_socket",
         "_transport",
@@ -213,16 +182,12 @@ class _Sender:
     ) -> None:
         self._loop = loop
         self._transport = transport
-        self._protocol = transport.get_protocol()
         self._gate = gate
         self._content = content
         self._exchange = exchange
         self._file = content.descriptor
-        self._socket = _duplicate(transport.get_extra_info("socket"))
-        self._retry: asyncio.TimerHandle | None = None
-        self._poll = select.poll()
-        self._poll.register(self._socket.number, select.POLLOUT)
-        self._is_full = False
+        self._socket = transport.get_extra_info("socket")
+        self._next_step: asyncio.Handle | None = None
         self._is_limited = False
         self._can_look = True
         self._looked_s = -math.inf
@@ -234,122 +199,108 @@ class _Sender:
             while (segment := self._content.upcoming) is not None:
                 await self._gate.drained()
                 if isinstance(segment, bytes):
-                    self._transport.write(segment)
-                    self._count(len(segment))
+                    self._write(segment)
                 elif self._is_cached(*segment):
                     await self._send_cached()
                 else:
                     await self._send_missing(*segment)
         finally:
-            self._note_room(True)
+            if not self._transport.is_closing():
+                self._limit(False)
 
     async def _send_cached(self) -> None:
         """Sends of a range what is in the page cache, a step in each turn of the event loop in which there is room.
 
         The callback does it all: waking this task for each step costs as much as a third of sending (file-10m).
         """
-        if self._send_step():
-            await self._while_writable(self._step_or_wake)
+        if not self._send_step():
+            return
+        self._waiter = waiter = self._loop.create_future()
+        self._gate.on_change = self._plan_step
+        self._plan_step()
+        try:
+            await waiter
+        finally:
+            self._gate.on_change = None
+            if self._next_step is not None:
+                self._next_step.cancel()
+            # An error in it knows us by its traceback: as a circle the two would keep the file open.
+            del self._waiter, waiter
+
+    def _plan_step(self) -> None:
+        """Takes the next step in the next turn, or when the transport has written what it was given."""
+        if self._next_step is None and (self._gate.is_open or self._transport.is_closing()):
+            self._next_step = self._loop.call_soon(self._step_or_wake)
 
     def _step_or_wake(self) -> None:
+        self._next_step = None
         if self._waiter.done():  # cancelled a moment ago
             return
         try:
-            sent_before = self._exchange.body_bytes
             if self._send_step():
-                if self._exchange.body_bytes == sent_before:
-                    self._pause()
+                self._plan_step()
                 return
         except OSError as error:
             self._waiter.set_exception(error)
         else:
             self._waiter.set_result(None)
-        self._loop.remove_writer(self._socket.number)
 
     def _send_step(self) -> bool:
-        """Whether there is more of the same to do when the socket takes more."""
+        """Whether there is more of the same to do when the transport's buffer is empty, as it is now."""
+        self._check_open()
         self._limit(False)
         segment = self._content.upcoming
         if segment is None or isinstance(segment, bytes) or not self._is_cached(*segment):
-            self._note_room(True)
             return False
         start, stop = segment
         count = min(stop - start, STEP_BYTES)
         try:
-            sent = _send_some(self._socket, self._file, start, count)
+            sent = _send_some(self._socket.fileno(), self._file, start, count)
         except BlockingIOError:
             sent = 0
-        else:
-            self._count(sent)
-        is_done = sent == stop - start
-        # A step that just fitted leaves a full socket too, and then nobody would call us to find out.
-        has_room = is_done or (sent == count and bool(self._poll.poll(0)))
-        if has_room or sent or not self._is_full:  # without progress the client's deadline stays as it is
-            self._note_room(has_room)
-        if not has_room:
+        self._count(sent)
+        if sent < count:
+            start += sent
+            bait = read_cached(self._file, start, min(start + BAIT_BYTES, stop))
+            if not bait:
+                self._can_look = False
+                return False
             self._limit(True)
-        return not is_done
-
-    def _pause(self) -> None:
-        """Stops asking for a while: the socket is said to be writable, and is not."""
-        self._loop.remove_writer(self._socket.number)
-        self._retry = self._loop.call_later(RETRY_S, self._go_on)
-
-    def _go_on(self) -> None:
-        self._retry = None
-        if not self._waiter.done():
-            self._loop.add_writer(self._socket.number, self._step_or_wake)
+            self._write(bait)
+        return isinstance(self._content.upcoming, tuple)
 
     def _limit(self, is_limited: bool) -> None:
-        """Whether we are called later than by default; to be undone before sending, because it limits that as well."""
-        if is_limited != self._is_limited and self._socket.can_limit:
+        """Whether the transport is called later than by default; to be undone before sending, because it limits that
+        as well.
+        """
+        if is_limited != self._is_limited and _can_be_limited(self._socket):
             self._is_limited = is_limited
             limit_bytes = WAKE_BYTES if is_limited else 0  # 0 is what the system says (tcp_notsent_lowat)
-            self._socket.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limit_bytes)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limit_bytes)
 
     async def _send_missing(self, start: int, stop: int) -> None:
         """Sends one step of a range in a thread, which may wait for the disk."""
-        count = min(stop - start, STEP_BYTES)
-        step = partial(_read_and_send, self._socket, self._file, start, count)
+        duplicate = Descriptor(os.dup(self._socket.fileno()))  # the number of the original is lost if the client leaves
+        step = partial(_read_and_send, duplicate, self._file, start, min(stop - start, STEP_BYTES))
         try:
-            sent = await self._content.in_thread(step)
-        except BlockingIOError:
-            sent = 0
+            sent, bait = await self._content.in_thread(step)
         except asyncio.CancelledError:
-            self._socket.shut_down()  # the thread may hold it for as long as the disk takes: the client shall not wait
+            _shut_down(duplicate)  # the thread may hold it for as long as the disk takes: the client shall not wait
             raise
-        else:
-            self._count(sent)
-        if sent < count:
-            self._note_room(False)
-            await self._while_writable(self._wake)
-            self._note_room(True)
+        self._count(sent)
+        if bait:
+            self._write(bait)
 
-    def _wake(self) -> None:
-        if not self._waiter.done():
-            self._waiter.set_result(None)
+    def _write(self, data: bytes) -> None:
+        """Hands the next of the content to the transport."""
+        self._check_open()
+        self._transport.write(data)
+        self._count(len(data))
 
-    async def _while_writable(self, callback: Callable[[], None]) -> None:
-        """Has `callback` called whenever the socket takes something, until it has set `_waiter`."""
-        self._waiter = waiter = self._loop.create_future()
-        self._loop.add_writer(self._socket.number, callback)
-        try:
-            await waiter
-        finally:
-            if self._retry is not None:
-                self._retry.cancel()
-            self._loop.remove_writer(self._socket.number)
-            # An error in it knows us by its traceback: as a circle the two would keep the socket open.
-            del self._waiter, waiter
-
-    def _note_room(self, has_room: bool) -> None:
-        """Tells the protocol when the client has let the socket fill up, each time, and when there is room again."""
-        if not has_room:
-            self._is_full = True
-            self._protocol.pause_writing()
-        elif self._is_full:
-            self._is_full = False
-            self._protocol.resume_writing()
+    def _check_open(self) -> None:
+        """Raises ConnectionAbortedError if the socket may not be ours any more."""
+        if self._transport.is_closing():
+            raise ConnectionAbortedError
 
     def _is_cached(self, start: int, stop: int) -> bool:
         """Whether the next step of a range will not have to wait for the disk, as far as anybody can know."""
@@ -371,20 +322,42 @@ class _Sender:
         return True
 
     def _count(self, sent_bytes: int) -> None:
-        self._content.advance(sent_bytes)
-        self._exchange.body_bytes += sent_bytes
+        if sent_bytes:
+            self._content.advance(sent_bytes)
+            self._exchange.body_bytes += sent_bytes
 
 
-def _send_some(to: Descriptor, file: Descriptor, start: int, count: int) -> int:
+def _can_be_limited(connection: socket.socket) -> bool:
+    return sys.platform == "linux" and connection.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _send_some(to: int, file: Descriptor, start: int, count: int) -> int:
     """How many bytes of the file the socket has taken, at least one. Raises BlockingIOError if it takes none now."""
-    sent = os.sendfile(to.number, file.number, start, count)
+    sent = os.sendfile(to, file.number, start, count)
     if not sent:
         raise OSError(errno.EIO, "the file became shorter while it was sent")
     return sent
 
 
-def _read_and_send(to: Descriptor, file: Descriptor, start: int, count: int) -> int:
-    """The same, for a thread, which may wait for the disk; by itself the kernel would read 128 KB at a time."""
+def _read_and_send(to: Descriptor, file: Descriptor, start: int, count: int) -> tuple[int, bytes]:
+    """The same, for a thread, which may wait for the disk; besides what comes next if the socket does not take it all.
+
+    By itself the kernel would read 128 KB at a time.
+    """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.number, start, count, os.POSIX_FADV_WILLNEED)
-    return _send_some(to, file, start, count)
+    try:
+        sent = _send_some(to.number, file, start, count)
+    except BlockingIOError:
+        sent = 0
+    if sent == count:
+        return sent, b""
+    return sent, os.pread(file.number, min(count - sent, BAIT_BYTES), start + sent)
+
+
+def _shut_down(duplicate: Descriptor) -> None:
+    """Ends both directions for all who have the socket."""
+    connection = socket.socket(fileno=duplicate.number)
+    with contextlib.suppress(OSError):  # its client has gone already
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.detach()
