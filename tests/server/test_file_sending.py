@@ -13,7 +13,6 @@ import os
 import random
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.support.certificates import client_context, make_pair
 from tests.support.worker_loops import LOOPS, run_on
 from thrust.flow import WriteGate
 from thrust.http import message
@@ -245,6 +245,7 @@ def perform(loop_name: str, path: Path) -> Iterator[Perform]:
             try:
                 await story(stage)
             except BaseException:
+                stage.listener.stop_accepting()  # uvloop cannot be closed while something listens
                 stage.listener.abort()
                 stage.disk.finish()
                 await asyncio.sleep(0)
@@ -555,17 +556,8 @@ def test_a_connection_with_tls_never_sees_the_plain_file(
     perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "sendfile")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run(
-        [*command, "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-        timeout=BOUND_S,
-    )
-    ours, theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-    ours.load_cert_chain(certificate, key)
-    theirs.load_verify_locations(certificate)
+    ours, theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), client_context()
+    ours.load_cert_chain(*make_pair("localhost").write(tmp_path))
 
     async def story(stage: Stage) -> None:
         server = await stage.loop.create_server(stage.new_connection, "127.0.0.1", 0, ssl=ours)

@@ -13,12 +13,12 @@ import ssl
 import stat
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from thrust.errors import CertificateError
 from thrust.tls.contexts import EncryptedKey, server_context
+from thrust.tls.names import normal_host
 
 MAX_FILE_BYTES = 2**20
 """A chain has some 6 KB; whoever names a database by mistake gets a sentence."""
@@ -82,7 +82,7 @@ class Certificate:
 
     def covers(self, host: str) -> bool:
         """Whether `host`, a name or an address, is among the names."""
-        wanted = _normal(host)
+        wanted = normal_host(host)
         first, _, rest = wanted.partition(".")
         return wanted in self.names or (bool(first) and f"*.{rest}" in self.names)
 
@@ -150,22 +150,14 @@ def _step(side: ssl.SSLObject) -> None:
 
 def _names(described: dict[str, Any]) -> tuple[str, ...]:
     alternatives = described.get("subjectAltName", ())
-    names = tuple(_normal(name) for kind, name in alternatives if kind in ("DNS", "IP Address"))
+    names = tuple(normal_host(name) for kind, name in alternatives if kind in ("DNS", "IP Address"))
     return names or _common_names(described)
 
 
 def _common_names(described: dict[str, Any]) -> tuple[str, ...]:
     """What looks like a host in the subject: all that a certificate says which somebody made for himself (RFC 6125)."""
     subject = [field for fields in described.get("subject", ()) for field in fields]
-    return tuple(_normal(value) for kind, value in subject if kind == "commonName" and _HOST_NAME.fullmatch(value))
-
-
-def _normal(host: str) -> str:
-    """`host` in the one spelling in which it is compared."""
-    try:
-        return str(ip_address(host.strip("[]")))
-    except ValueError:
-        return host.lower().removesuffix(".")
+    return tuple(normal_host(value) for kind, value in subject if kind == "commonName" and _HOST_NAME.fullmatch(value))
 
 
 def _check_dates(files: PemFiles, certificate: Certificate, described: dict[str, Any], now_s: float) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from thrust.errors import Alert, CertificateError, ConfigError, TlsRefusal
 from thrust.tls.contexts import EncryptedKey, as_file, check_protocols, server_context
+from thrust.tls.names import normal_host
 from thrust.tls.storage import write_atomically
 from thrust.tls.telling import Log
 from thrust.tls.trusting import trust_commands
@@ -76,7 +77,7 @@ class LocalCertificates:
     def choose(self, server_name: bytes | None, protocols: tuple[bytes, ...], /) -> ssl.SSLContext:
         """The context for a client (server/doorway). Raises TlsRefusal."""
         check_protocols(protocols, self._offered)
-        name = (server_name or b"").decode("latin-1").lower().removesuffix(".")
+        name = normal_host((server_name or b"").decode("latin-1"))
         if name in ("", LOCALHOST, *LOOPBACK):
             return self._context
         if not self.covers(name):
@@ -85,7 +86,7 @@ class LocalCertificates:
 
     def covers(self, host: str) -> bool:
         """Whether `host` is this machine's own name or loopback address."""
-        name = host.lower().removesuffix(".").strip("[]")
+        name = normal_host(host)
         return name in (LOCALHOST, *LOOPBACK) or name.endswith("." + LOCALHOST)
 
     async def watch(self, log: Log) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from thrust.errors import Alert, TlsRefusal
 from thrust.tls.answers import ALPN_PROTOCOL, Answers
 from thrust.tls.contexts import check_protocols
+from thrust.tls.names import normal_host
 from thrust.tls.settings import AcmeSettings
 from thrust.tls.shelf import Shelf
 from thrust.tls.storage import Storage, is_lost_with_container
@@ -51,7 +52,7 @@ class Manager:
 
     def choose(self, server_name: bytes | None, protocols: tuple[bytes, ...], /) -> "ssl.SSLContext":
         """The context for a client (server/doorway). Raises TlsRefusal: an unknown name never causes an order."""
-        name = _host(server_name.decode("latin-1")) if server_name else ""
+        name = normal_host(server_name.decode("latin-1")) if server_name else ""
         if ALPN_PROTOCOL.encode() in protocols:
             context = self.answers.for_name(name) if name in self._domains else None
             if context is None:
@@ -65,11 +66,11 @@ class Manager:
 
     def covers(self, host: str) -> bool:
         """Whether `host` is ours."""
-        return _host(host) in self._domains
+        return normal_host(host) in self._domains
 
     def has_certificate(self, host: str) -> bool:
         """Whether clients can reach `host` by TLS by now."""
-        return self._shelf.get(_host(host)) is not None
+        return self._shelf.get(normal_host(host)) is not None
 
     async def watch(self, log: Log) -> None:
         """Orders and renews, until cancelled."""
@@ -101,7 +102,3 @@ class Manager:
 
     def __repr__(self) -> str:
         return f"<Manager of {len(self._domains)} domains, {self._shelf!r}>"
-
-
-def _host(name: str) -> str:
-    return name.lower().removesuffix(".")
