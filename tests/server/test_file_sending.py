@@ -911,6 +911,94 @@ class Taking(asyncio.Transport):
         self.taken.append((len(self._turns), len(data)))
 
 
+class Draining(asyncio.Transport):
+    """A transport whose socket is full at each write, and empty again one turn later, before anybody else has run."""
+
+    def __init__(self, gate: WriteGate) -> None:
+        super().__init__()
+        self.content = b""
+        self._gate = gate
+        self._ours, self._theirs = socket.socketpair()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.content += data
+        self._gate.pause()
+        asyncio.get_running_loop().call_soon(self._gate.resume)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._ours if name == "socket" else default
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+def test_a_client_that_reads_on_as_a_range_ends_gets_the_next_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate then opens between the last step of a range and the task that goes on with the next."""
+
+    def full(*arguments: int) -> int:
+        raise BlockingIOError(errno.EAGAIN, "full")
+
+    async def nowhere(function: Callable[[], T]) -> T:
+        raise AssertionError("everything is in memory")
+
+    monkeypatch.setattr(os, "sendfile", full)
+
+    async def story() -> bytes:
+        loop = asyncio.get_running_loop()
+        gate = WriteGate(loop)
+        transport = Draining(gate)
+        segments = [(0, 40_000), b"|", (0, 100_000), b"|", (50_000, 150_000)]
+        content = FileContent(os.open(path, os.O_RDONLY), segments, nowhere)
+        with contextlib.closing(content), contextlib.closing(transport):
+            async with asyncio.timeout(BOUND_S):
+                await file_sending.send_file(loop, transport, gate, b"", content, Exchange("", 0.0, 0.0))
+        return transport.content
+
+    assert asyncio.run(story()) == b"|".join((LARGE[:40_000], LARGE[:100_000], LARGE[50_000:150_000]))
+
+
+def test_a_bug_while_a_file_is_sent_ends_the_exchange(perform: Perform, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(stage: Stage) -> None:
+        client = await stage.full()
+
+        def failing(*arguments: int) -> int:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(os, "sendfile", failing)
+        assert await client.broken() < len(LARGE)
+        assert len(stage.errors) == 1
+        stage.errors.clear()
+
+    stage = perform(story)
+    assert [e.error for e in stage.exchanges] == ["internal error: RuntimeError('a bug')"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the option means something else elsewhere")
+@pytest.mark.parametrize(("of_the_system", "limit"), [("16384", 0), ("1048577", WAKE_BYTES), ("-1", WAKE_BYTES)])
+def test_a_lower_limit_of_the_system_is_kept(
+    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_system: str, limit: int
+) -> None:
+    setting = tmp_path / "tcp_notsent_lowat"
+    setting.write_text(f"{of_the_system}\n")
+    monkeypatch.setattr(file_sending, "SYSTEM_LIMIT", setting)
+    file_sending._has_no_limit.cache_clear()
+
+    async def story(stage: Stage) -> None:
+        client = await stage.full()
+        assert unsent_limit(stage) == limit
+        assert await client.take(len(LARGE)) == LARGE
+
+    perform(story)
+    file_sending._has_no_limit.cache_clear()
+
+
 def test_a_file_in_memory_that_is_copied_to_a_fast_client_is_sent_over_many_turns(path: Path) -> None:
     """Neither the disk nor the client ever makes us wait, as over TLS to a neighbour: others get their turn still."""
 

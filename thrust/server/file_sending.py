@@ -2,11 +2,13 @@
 
 For `http1`, which hands over the head of the response. Large content goes from the page cache to the socket by
 sendfile(2), past the transport, whose buffer is empty meanwhile, so that nothing is overtaken. When the socket is full,
-the transport gets the next few kilobytes to write: it watches the socket, which neither event loop lets us do, pauses
-and resumes the protocol as for any other content, so that the client has the same deadline, and then we go on.
+the transport gets the next few kilobytes to write, the bait: neither event loop lets us watch a transport's socket, but
+the transport does. It pauses the protocol as for any other content, so that the client has the same deadline, and when
+it has written the bait and resumes the protocol, we go on.
 
 sendfile waits for pages that are not in the page cache, and would keep everybody else waiting. So we look first, and
-where pages are missing, or the file system does not tell (overlayfs, tmpfs, FUSE, macOS), a thread does the same step.
+where pages are missing, or the file system does not tell (overlayfs, tmpfs, FUSE, macOS), a thread does the same step,
+on a duplicate of the socket's descriptor.
 
 Small content is read and joined with its head. What sendfile cannot do (TLS, some file systems) is read piece by piece,
 from memory or else by a thread, and written. A file that grew is sent as far as was announced; one that shrank is an
@@ -20,7 +22,8 @@ import math
 import os
 import socket
 import sys
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from thrust.errors import ClientGone, ThrustError
 from thrust.flow import WriteGate
@@ -46,8 +49,13 @@ WAKE_BYTES = 1048576
 thirds of what may be up to 4 MB. Fewer, longer steps take a tenth less CPU (file-10m). A slow client's buffer is
 smaller, and nothing changes for it."""
 
+SYSTEM_LIMIT = Path("/proc/sys/net/ipv4/tcp_notsent_lowat")
+
 BAIT_BYTES = 16384
-"""What the transport gets to write when the socket is full: as good as nothing for a slow client to hold."""
+"""What the transport gets to write when the socket is full: as good as nothing for a slow client to hold.
+
+Not more than asyncio's low water mark, which counts for the bait that ends a file: it is the transport's own again.
+"""
 
 _NOT_BY_SENDFILE = frozenset(
     (
@@ -57,7 +65,7 @@ _NOT_BY_SENDFILE = frozenset(
         errno.ENOTSUP,
         errno.EOVERFLOW,
         errno.ENOTSOCK,
-        errno.EMFILE,  # no descriptor is left for a duplicate
+        errno.EMFILE,  # no descriptor is left for a thread's duplicate
         errno.ENFILE,
     )
 )
@@ -198,6 +206,7 @@ class _Sender:
         try:
             while (segment := self._content.upcoming) is not None:
                 await self._gate.drained()
+                self._limit(False)
                 if isinstance(segment, bytes):
                     self._write(segment)
                 elif self._is_cached(*segment):
@@ -224,11 +233,15 @@ class _Sender:
             self._gate.on_change = None
             if self._next_step is not None:
                 self._next_step.cancel()
+                self._next_step = None
             # An error in it knows us by its traceback: as a circle the two would keep the file open.
             del self._waiter, waiter
 
     def _plan_step(self) -> None:
-        """Takes the next step in the next turn, or when the transport has written what it was given."""
+        """Takes the next step in the next turn, if the bait has been written; else the gate will call this again.
+
+        Also if the connection is closing, so that the step finds out.
+        """
         if self._next_step is None and (self._gate.is_open or self._transport.is_closing()):
             self._next_step = self._loop.call_soon(self._step_or_wake)
 
@@ -240,13 +253,13 @@ class _Sender:
             if self._send_step():
                 self._plan_step()
                 return
-        except OSError as error:
+        except Exception as error:
             self._waiter.set_exception(error)
         else:
             self._waiter.set_result(None)
 
     def _send_step(self) -> bool:
-        """Whether there is more of the same to do when the transport's buffer is empty, as it is now."""
+        """Whether there is more to send in this way, once the transport's buffer is as empty as it is now."""
         self._check_open()
         self._limit(False)
         segment = self._content.upcoming
@@ -270,9 +283,7 @@ class _Sender:
         return isinstance(self._content.upcoming, tuple)
 
     def _limit(self, is_limited: bool) -> None:
-        """Whether the transport is called later than by default; to be undone before sending, because it limits that
-        as well.
-        """
+        """Whether the transport is called later than by default; undone before sendfile, which would take less, too."""
         if is_limited != self._is_limited and _can_be_limited(self._socket):
             self._is_limited = is_limited
             limit_bytes = WAKE_BYTES if is_limited else 0  # 0 is what the system says (tcp_notsent_lowat)
@@ -280,6 +291,7 @@ class _Sender:
 
     async def _send_missing(self, start: int, stop: int) -> None:
         """Sends one step of a range in a thread, which may wait for the disk."""
+        self._check_open()
         duplicate = Descriptor(os.dup(self._socket.fileno()))  # the number of the original is lost if the client leaves
         step = partial(_read_and_send, duplicate, self._file, start, min(stop - start, STEP_BYTES))
         try:
@@ -328,7 +340,18 @@ class _Sender:
 
 
 def _can_be_limited(connection: socket.socket) -> bool:
-    return sys.platform == "linux" and connection.family in (socket.AF_INET, socket.AF_INET6)
+    return _has_no_limit() and connection.family in (socket.AF_INET, socket.AF_INET6)
+
+
+@cache
+def _has_no_limit() -> bool:
+    """Whether there is nothing like WAKE_BYTES yet: a system may have a lower limit for all sockets, which is kept."""
+    if sys.platform != "linux":
+        return False  # the option means something else elsewhere
+    try:
+        return not 0 <= int(SYSTEM_LIMIT.read_text()) <= WAKE_BYTES
+    except (OSError, ValueError):
+        return False
 
 
 def _send_some(to: int, file: Descriptor, start: int, count: int) -> int:
@@ -340,9 +363,10 @@ def _send_some(to: int, file: Descriptor, start: int, count: int) -> int:
 
 
 def _read_and_send(to: Descriptor, file: Descriptor, start: int, count: int) -> tuple[int, bytes]:
-    """The same, for a thread, which may wait for the disk; besides what comes next if the socket does not take it all.
+    """The same for a thread, which may wait for the disk: how much the socket has taken, and the bait if it is full.
 
-    By itself the kernel would read 128 KB at a time.
+    No bait may also mean that the file ends here; sending on will tell. By itself the kernel would read 128 KB at a
+    time.
     """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.number, start, count, os.POSIX_FADV_WILLNEED)
@@ -357,7 +381,9 @@ def _read_and_send(to: Descriptor, file: Descriptor, start: int, count: int) -> 
 
 def _shut_down(duplicate: Descriptor) -> None:
     """Ends both directions for all who have the socket."""
-    connection = socket.socket(fileno=duplicate.number)
     with contextlib.suppress(OSError):  # its client has gone already
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.detach()
+        connection = socket.socket(fileno=duplicate.number)
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        finally:
+            connection.detach()
