@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks.load.answer import Answer
+from benchmarks.load.core_speed import slowness, wait_for_speed
 from benchmarks.load.errors import BenchmarkError
 from benchmarks.load.front import Front, running
 from benchmarks.load.machine import FRONT_CORE, LOAD_CORE
@@ -32,6 +33,9 @@ WARM_UP_S = 2
 QUIET = 0.06
 ATTEMPTS = 5
 
+# How much slower than at its best the front's core may be. It is as fast as ever, or 1.3 to 1.8 times as slow.
+FAST = 0.15
+
 ZLIB_LEVEL = 6
 GZIP_WINDOW = 31  # the largest window, in a member of gzip with its head and trailer
 
@@ -49,6 +53,8 @@ class Sample:
     """Share of its core that the front used; below 1 it was not the bottleneck."""
     strangers: float
     """Cores' worth of work that processes outside the benchmark did meanwhile; a few per cent spoil the latency."""
+    slowed: float
+    """By which share the front's core was slower than at its best, before the run or after it (core_speed)."""
     forwarded: float
     """Share of the requests that reached the upstream."""
     coding: str
@@ -78,20 +84,22 @@ def rotated(rivals: Sequence[T], number: int) -> list[T]:
 def quietest_sample(rival: Rival, workload: Workload, seconds: int) -> Sample:
     """A sample of a fresh front, taken again while strangers disturb it; the least disturbed one if all are."""
     taken: list[Sample] = []
-    while len(taken) < ATTEMPTS and not any(sample.strangers < QUIET for sample in taken):
+    while len(taken) < ATTEMPTS and not any(s.strangers < QUIET and s.slowed < FAST for s in taken):
         with running(rival, fixed_answers, workload.path) as front:
             taken.append(measure(front, workload, seconds))
-    return min(taken, key=lambda sample: sample.strangers)
+    return min(taken, key=lambda sample: sample.strangers + sample.slowed)
 
 
 def measure(front: Front, workload: Workload, seconds: int) -> Sample:
     """Drives a front with wrk and reads what it cost."""
     right_answer(front, workload)
     run_wrk(front.url, workload, WARM_UP_S)
+    slowed_before = wait_for_speed(FAST)
     forwarded_before = front.requests_forwarded()
     front_before_s, strangers_before_s = front.cpu_s(), strangers_s()
     report = run_wrk(front.url, workload, seconds)
     used_s, disturbed_s = front.cpu_s() - front_before_s, strangers_s() - strangers_before_s
+    slowed_after = slowness()
     forwarded = front.requests_forwarded() - 1 - forwarded_before
     answer = right_answer(front, workload)
     wall_s = report.requests / report.requests_per_s
@@ -103,6 +111,7 @@ def measure(front: Front, workload: Workload, seconds: int) -> Sample:
         p99_ms=report.p99_ms,
         busy=used_s / wall_s,
         strangers=disturbed_s / wall_s,
+        slowed=max(slowed_before, slowed_after),
         forwarded=forwarded / report.requests,
         coding=answer.coding,
         body_bytes=len(answer.body),
@@ -140,6 +149,7 @@ def _table(workload: Workload, samples: dict[str, list[Sample]]) -> str:
             spread([sample.p99_ms for sample in taken], 2),
             f"{_median(taken, 'busy'):.0%}",
             f"{max(sample.strangers for sample in taken):.0%}",
+            f"{max(sample.slowed for sample in taken):.0%}",
             f"{_median(taken, 'rss_mb'):.0f}",
             f"{_median(taken, 'pss_mb'):.0f}",
         ]
@@ -147,7 +157,7 @@ def _table(workload: Workload, samples: dict[str, list[Sample]]) -> str:
     ]
     volume = ["CPU ms/GB"] if workload.by_volume else []
     cost = ["CPU µs/request", *volume, *(f"× {name}" for name in baselines_us)]
-    speed = ["requests/s", "p50 ms", "p99 ms", "core used", "strangers"]
+    speed = ["requests/s", "p50 ms", "p99 ms", "core used", "strangers", "slowed"]
     return table(["front", *cost, "forwarded", "body", *speed, "RSS MB", "PSS MB"], rows)
 
 
