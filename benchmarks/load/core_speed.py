@@ -1,8 +1,8 @@
 """How fast the front's core is just now.
 
-A virtual core is half of a real one. When strangers on the same machine use the other half, everything here takes up to
-1.8 times as long, in CPU time too, and what computes suffers more than what waits for memory: an interpreter more than
-nginx. No counter of the guest shows it, a piece of work that is always the same does.
+A virtual core may be half of a real one. When strangers on the same machine use the other half, all of this takes up
+to 1.8 times as long, in CPU time too, and an interpreter suffers more than nginx. No counter of the guest shows it, a
+piece of work that is always the same does.
 """
 
 import os

@@ -270,7 +270,7 @@ NOTHING = {
     ],
 )
 def test_what_a_client_asks_for_is_read_in_its_favour(value: str, said: dict[str, object]) -> None:
-    assert asked(value) == RequestDirectives(**{**NOTHING, **said})  # type: ignore[arg-type]
+    assert asked(value) == RequestDirectives(**{**NOTHING, **said})  # type: ignore[arg-type]  # values differ in type
 
 
 REUSE, BOTH, VALIDATE = Use.REUSE, Use.REUSE_AND_VALIDATE, Use.VALIDATE

@@ -174,7 +174,7 @@ def test_a_coding_that_everybody_left_is_there_for_the_next(monkeypatch: pytest.
     shelf, quickly = Shelf(LARGE), CountedQuickly(monkeypatch, is_held=True)
 
     async def story() -> Response:
-        only = asyncio.create_task(shelf.ask(accept_encoding=b"gzip"))  # noqa: TID251
+        only = asyncio.create_task(shelf.ask(accept_encoding=b"gzip"))  # noqa: TID251 - cancelled and awaited below
         assert await asyncio.to_thread(quickly.begun.wait, PATIENCE_S)
         only.cancel()
         await asyncio.wait([only])

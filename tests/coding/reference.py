@@ -68,7 +68,7 @@ def decoded(coding: bytes, content: bytes) -> bytes:
     """What a strict client makes of `content`: exactly one stream, frame or member, complete, with nothing after it."""
     match coding:
         case b"br":
-            return brotli.decompress(content)  # type: ignore[no-any-return]
+            return brotli.decompress(content)  # type: ignore[no-any-return]  # has no types
         case b"zstd":
             options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: CLIENTS_WINDOW_LOG}
             frame = zstd.ZstdDecompressor(options=options)

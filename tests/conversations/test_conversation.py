@@ -68,7 +68,7 @@ def test_a_sentence_that_means_nothing_is_a_mistake() -> None:
 
 def test_a_task_that_is_left_behind_fails() -> None:
     async def story(stage: Stage) -> None:
-        stage.tasks = [stage.loop.create_task(asyncio.sleep(10**6))]  # type: ignore[attr-defined]
+        stage.tasks = [stage.loop.create_task(asyncio.sleep(10**6))]  # type: ignore[attr-defined]  # kept for the test
 
     with pytest.raises(AssertionError, match="left behind: {'tasks'"):
         perform(story)

@@ -259,7 +259,7 @@ def readable(connection: Any) -> bool:
 async def until(is_true: Callable[[], Any]) -> None:
     """Waits for what the kernel does without telling the protocol."""
     async with asyncio.timeout(BOUND_S):
-        while not is_true():  # noqa: ASYNC110
+        while not is_true():  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(0.001)
 
 

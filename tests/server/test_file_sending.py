@@ -980,15 +980,22 @@ def test_a_bug_while_a_file_is_sent_ends_the_exchange(perform: Perform, monkeypa
     assert [e.error for e in stage.exchanges] == ["internal error: RuntimeError('a bug')"]
 
 
+@pytest.fixture
+def system_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file in which the system says how much may be unsent; read anew, and forgotten afterwards."""
+    path = tmp_path / "tcp_notsent_lowat"
+    monkeypatch.setattr(file_sending, "SYSTEM_LIMIT", path)
+    file_sending._has_no_limit.cache_clear()
+    yield path
+    file_sending._has_no_limit.cache_clear()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the option means something else elsewhere")
 @pytest.mark.parametrize(("of_the_system", "limit"), [("16384", 0), ("1048577", WAKE_BYTES), ("-1", WAKE_BYTES)])
 def test_a_lower_limit_of_the_system_is_kept(
-    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_system: str, limit: int
+    perform: Perform, system_limit: Path, of_the_system: str, limit: int
 ) -> None:
-    setting = tmp_path / "tcp_notsent_lowat"
-    setting.write_text(f"{of_the_system}\n")
-    monkeypatch.setattr(file_sending, "SYSTEM_LIMIT", setting)
-    file_sending._has_no_limit.cache_clear()
+    system_limit.write_text(f"{of_the_system}\n")
 
     async def story(stage: Stage) -> None:
         client = await stage.full()
@@ -996,7 +1003,6 @@ def test_a_lower_limit_of_the_system_is_kept(
         assert await client.take(len(LARGE)) == LARGE
 
     perform(story)
-    file_sending._has_no_limit.cache_clear()
 
 
 def test_a_file_in_memory_that_is_copied_to_a_fast_client_is_sent_over_many_turns(path: Path) -> None:

@@ -21,7 +21,6 @@ import errno
 import math
 import os
 import socket
-import sys
 from functools import cache, partial
 from pathlib import Path
 
@@ -346,12 +345,10 @@ def _can_be_limited(connection: socket.socket) -> bool:
 @cache
 def _has_no_limit() -> bool:
     """Whether there is nothing like WAKE_BYTES yet: a system may have a lower limit for all sockets, which is kept."""
-    if sys.platform != "linux":
-        return False  # the option means something else elsewhere
     try:
         return not 0 <= int(SYSTEM_LIMIT.read_text()) <= WAKE_BYTES
     except (OSError, ValueError):
-        return False
+        return False  # not Linux: the option means something else elsewhere
 
 
 def _send_some(to: int, file: Descriptor, start: int, count: int) -> int:

@@ -25,7 +25,7 @@ client = httpx.AsyncClient(
 async def app(scope: Message, receive: Receive, send: Send) -> None:
     """Answers one HTTP request with what the upstream says."""
     if scope["type"] != "http":
-        raise NotImplementedError(scope["type"])
+        raise NotImplementedError(scope["type"])  # lifespan: so an ASGI app says that it has none
     request = client.build_request(
         scope["method"],
         httpx.URL(path=scope["path"], query=scope["query_string"] or None),

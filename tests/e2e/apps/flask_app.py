@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 LARGE_BYTES = 3_000_000
 
 app = Flask(__name__)
-app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]  # as Flask has it
 
 
 @app.route("/", methods=["GET", "POST"])

@@ -64,5 +64,5 @@ def _slow_sendfile(out_fd: int, in_fd: int, *rest: Any) -> int:
     return _sendfile(out_fd, in_fd, *rest)
 
 
-Roots.open, Roots.open_cached = _slow_open, _open_without_waiting  # type: ignore[method-assign]
-os.pread, os.preadv, os.sendfile = _slow_pread, _slow_preadv, _slow_sendfile  # type: ignore[assignment]
+Roots.open, Roots.open_cached = _slow_open, _open_without_waiting  # type: ignore[method-assign]  # a disk that blocks
+os.pread, os.preadv, os.sendfile = _slow_pread, _slow_preadv, _slow_sendfile  # type: ignore[assignment]  # the same
